@@ -1,0 +1,72 @@
+"""Run a scheduler: `python -m services.scheduler`. Reads the settings and wires; any number of these may run."""
+
+import asyncio
+import os
+import socket
+from datetime import timedelta
+
+import structlog
+import uvloop
+
+from services.scheduler.backpressure import Backpressure
+from services.scheduler.dead_letters import DeadLetterWatch
+from services.scheduler.loop import run_turns, watch_dead_letters, watch_ended
+from services.scheduler.tools import Limits, Tools
+from services.scheduler.wakeups import Wakeups
+from shared.broker.gateway import Gateway
+from shared.broker.publisher import Publisher
+from shared.broker.queues import QueueReader
+from shared.runtime.clock import SystemClock
+from shared.runtime.health import Health, HealthServer
+from shared.runtime.logs import configure_logs
+from shared.runtime.settings import Settings
+from shared.runtime.stopping import stop_on_signals, until_stopped
+from shared.store.store import Store
+
+log = structlog.get_logger()
+
+
+async def main(settings: Settings) -> None:
+    """Wire a scheduler and run it until SIGTERM or SIGINT."""
+    stop = stop_on_signals()
+    owner = f"scheduler@{socket.gethostname()}:{os.getpid()}"
+    health = Health()
+    clock = SystemClock()
+    report_store = health.reporter("store")
+    store = Store(str(settings.mongo_url), settings.mongo_database)
+    pages = HealthServer(health, host=settings.health_host, port=settings.scheduler_health_port)
+    await pages.start()
+    try:
+        async with (
+            Gateway(str(settings.amqp_url), name=owner, report=health.reporter("broker")) as gateway,
+            Gateway(str(settings.amqp_url), name=f"{owner} (events)", report=health.reporter("events")) as events,
+        ):
+            if await until_stopped(store.prepare(report_store), stop):
+                return
+            backpressure = Backpressure(QueueReader(gateway), clock, least_commands=settings.scheduler_chunk_clients)
+            limits = Limits(
+                chunk_clients=settings.scheduler_chunk_clients,
+                max_attempts=settings.sender_max_attempts,
+                mend_after=timedelta(seconds=settings.scheduler_mend_after_s),
+                tick=timedelta(seconds=settings.scheduler_tick_s),
+            )
+            tools = Tools(store, Publisher(gateway), backpressure, clock, limits)
+            watch = DeadLetterWatch(tools, QueueReader(gateway), differ_s=settings.scheduler_dead_letters_after_s)
+            wakeups = Wakeups(events)
+            log.info("scheduler.started", owner=owner)
+            async with asyncio.TaskGroup() as group:
+                waking = group.create_task(wakeups.run())
+                group.create_task(watch_dead_letters(watch, stop))
+                group.create_task(watch_ended(tools, stop))
+                await run_turns(tools, owner=owner, woken=wakeups.woken, stop=stop, report=report_store)
+                waking.cancel()
+    finally:
+        await pages.stop()
+        store.close()
+        log.info("scheduler.stopped", owner=owner)
+
+
+if __name__ == "__main__":
+    from_environment = Settings()
+    configure_logs("scheduler", level=from_environment.log_level, log_format=from_environment.log_format)
+    uvloop.run(main(from_environment))

@@ -1,0 +1,146 @@
+"""Dead letters kept true: at rest `messages.dead` holds an entry for each failed or unknown message, and parked bodies.
+
+Entries go stale (a replay, a deletion), come twice (a sender died between publish and ack) or go missing (a purge by
+hand). When the depth of the queue and the store's count have differed for long, one scheduler walks the queue once:
+an entry that is deserved goes to the end of the queue, any other is dropped, and what is missing is added. Memory is
+bounded by a batch. A crash loses no entry: each is published anew before the old one is acked.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.scheduler.commands import dead_letter
+from services.scheduler.tools import LEASE_S, PUBLISH_S, Tools
+from shared.broker.delivery import Delivery
+from shared.broker.publisher import Publication
+from shared.broker.queues import QueueReader
+from shared.broker.topology import DEAD_QUEUE, ExchangeName
+from shared.contracts.commands import SendCommand
+from shared.contracts.dead_letters import DEAD_ROUTING_KEY, PARKED_HEADER
+from shared.contracts.version import Unparseable
+from shared.domain.message import DEAD
+from shared.store.dead_letter_state import DeadLetterLease
+
+LOOK_EVERY_S = 5.0
+BATCH = 100
+DIED_JUST_NOW = timedelta(seconds=10)  # whose sender may be about to publish the entry
+
+log = structlog.get_logger()
+
+
+class DeadLetterWatch:
+    """Looks at the dead letters, and walks them when they are not true."""
+
+    def __init__(self, tools: Tools, reader: QueueReader, *, differ_s: float) -> None:
+        """`differ_s`: how long queue and store must have differed before a walk, seconds."""
+        self._tools = tools
+        self._reader = reader
+        self._differ = timedelta(seconds=differ_s)
+
+    async def look(self) -> None:
+        """Look once, if no other scheduler does or has just done so.
+
+        Raises:
+            StoreUnavailable, BrokerUnavailable: the look or the walk is given up; the next begins anew.
+        """
+        now = self._tools.clock.now()
+        state = self._tools.store.dead_letter_state
+        lease = await state.lease(now, every_s=LOOK_EVERY_S, lease_s=LEASE_S)
+        if lease is None:
+            return
+        if await self._agree(lease):
+            await state.release(lease.token, now=now, differs_since=None)
+        elif lease.differs_since is None or now - lease.differs_since < self._differ:
+            await state.release(lease.token, now=now, differs_since=lease.differs_since or now)
+        else:
+            await self._walk(lease)
+
+    async def _agree(self, lease: DeadLetterLease) -> bool:
+        depth = await self._reader.depth(DEAD_QUEUE)
+        unsettled = await self._tools.store.mailings.unsettled()
+        counted = await self._tools.store.statistics.counts(unsettled)
+        totals = await self._tools.store.statistics.totals(counted.values())
+        return depth.ready == lease.parked + sum(totals[status.value] for status in DEAD)
+
+    async def _walk(self, lease: DeadLetterLease) -> None:
+        began_at = self._tools.clock.now()
+        remaining = (await self._reader.depth(DEAD_QUEUE)).ready
+        parked = dropped = added = 0
+        try:
+            while remaining > 0 and await self._still_ours(lease):
+                batch = await self._take(min(BATCH, remaining))
+                if not batch:
+                    break
+                remaining -= len(batch)
+                kept = await self._keep(batch, lease.token)
+                parked += sum(command_of(one) is None for one in kept)
+                dropped += len(batch) - len(kept)
+        finally:
+            await self._reader.close()  # what was taken and not acked returns to the queue
+        for mailing_id in await self._tools.store.mailings.with_dead_letters():
+            added += await self._add_missing(mailing_id, lease, began_at)
+        now = self._tools.clock.now()
+        await self._tools.store.dead_letter_state.release(lease.token, now=now, differs_since=None, parked=parked)
+        log.info("dead_letters.walked", parked=parked, dropped=dropped, added=added)
+
+    async def _take(self, count: int) -> list[Delivery]:
+        batch: list[Delivery] = []
+        while len(batch) < count and (taken := await self._reader.take(DEAD_QUEUE)) is not None:
+            batch.append(taken)
+        return batch
+
+    async def _keep(self, batch: list[Delivery], walk: str) -> list[Delivery]:
+        """Publish the deserved entries of a batch anew, then ack all of it; those that were kept."""
+        message_ids = {command.message_id for one in batch if (command := command_of(one)) is not None}
+        deserving = await self._tools.store.dead_letter_state.mark(message_ids, walk=walk)
+        kept: list[Delivery] = []
+        for one in batch:
+            command = command_of(one)
+            if command is None or command.message_id in deserving:
+                kept.append(one)
+                deserving.discard(command.message_id if command else 0)
+        await self._tools.publisher.publish_all(map(_again, kept), within_s=PUBLISH_S)
+        for one in batch:
+            one.settle()
+        await self._reader.ack()
+        return kept
+
+    async def _add_missing(self, mailing_id: int, lease: DeadLetterLease, began_at: datetime) -> int:
+        added = 0
+        while await self._still_ours(lease):
+            missing = await self._tools.store.dead_letter_state.unmarked(
+                mailing_id, walk=lease.token, changed_before=began_at - DIED_JUST_NOW, limit=BATCH
+            )
+            if not missing:
+                break
+            letters = [dead_letter(one, reason=one.reason or "unknown") for one in missing]
+            await self._tools.publisher.publish_all(letters, within_s=PUBLISH_S)
+            await self._tools.store.dead_letter_state.mark({one.id for one in missing}, walk=lease.token)
+            added += len(missing)
+        return added
+
+    async def _still_ours(self, lease: DeadLetterLease) -> bool:
+        until = self._tools.clock.now() + timedelta(seconds=LEASE_S)
+        return await self._tools.store.dead_letter_state.prolong(lease.token, until=until)
+
+
+def command_of(entry: Delivery) -> SendCommand | None:
+    """The command in an entry; None for a parked body."""
+    if entry.headers.get(PARKED_HEADER):
+        return None
+    try:
+        return SendCommand.from_body(entry.body)
+    except Unparseable:
+        return None
+
+
+def _again(entry: Delivery) -> Publication:
+    headers = {name: value for name, value in _plain(entry.headers.items()) if not name.startswith("x-death")}
+    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, entry.body, headers)
+
+
+def _plain(headers: Iterable[tuple[str, object]]) -> Iterable[tuple[str, str | int | bool]]:
+    """The headers that can be published as they came; the broker's own tables are left out."""
+    return ((name, value) for name, value in headers if isinstance(value, str | int | bool))

@@ -1,0 +1,44 @@
+"""Pace: a mailing's own `rate_per_s`, kept by how many of its commands are published at a time.
+
+In the sender it would hold up the queue for everybody behind.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain.message import QUEUED, SENDING
+from shared.store.mailing_work import LeasedMailing
+from shared.store.messages import Messages
+
+OUTSTANDING_S = 2.0  # so many seconds of the rate may be on their way; more, and the senders are behind
+STUCK_WAIT = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many commands of a mailing may be published now; when there may be more."""
+
+    commands: int
+    again_at: datetime
+
+
+async def allowance(leased: LeasedMailing, messages: Messages, *, room: int, now: datetime) -> Allowance:
+    """What backpressure's `room` and the mailing's own rate leave."""
+    rate_per_s = leased.mailing.rate_per_s
+    if rate_per_s is None or room == 0:
+        return Allowance(room, now + timedelta(milliseconds=100))
+    if leased.paced_until is not None and leased.paced_until > now:
+        return Allowance(0, leased.paced_until)
+    outstanding = await messages.count(leased.mailing.id, {QUEUED, SENDING})
+    if outstanding > math.ceil(rate_per_s * OUTSTANDING_S):
+        return Allowance(0, now + STUCK_WAIT)
+    return Allowance(min(room, max(1, int(rate_per_s))), now)
+
+
+def paced_until(leased: LeasedMailing, *, published: int, now: datetime) -> datetime | None:
+    """Until when so many published commands use up the mailing's rate."""
+    rate_per_s = leased.mailing.rate_per_s
+    if rate_per_s is None or not published:
+        return leased.paced_until
+    return now + timedelta(seconds=published / rate_per_s)

@@ -1,0 +1,182 @@
+"""Deliver: a fixed number of workers call the provider, each one message at a time.
+
+Measured: 64 workers beat a task per message; more help only with a slow provider.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from services.sender.give_back import GiveBack
+from services.sender.ladder import Ladder
+from services.sender.outcome import Verdict, judge
+from services.sender.provider.provider import Answer, Call, Provider
+from services.sender.record import Finished
+from services.sender.task import ReadyTask
+from shared.domain.client import mask_phone
+from shared.domain.message import Outcome, status_after
+from shared.runtime.clock import Clock
+from shared.store.message_documents import Attempt
+from shared.store.message_statuses import Record
+
+RATE_WINDOW_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Deliverer:
+    """Calls the provider for what was checked, and passes the outcomes on."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        give_back: GiveBack,
+        ladder: Ladder,
+        clock: Clock,
+        *,
+        concurrency: int,
+        backlog: int,
+        refusal_statuses: frozenset[int],
+        report_provider: Callable[[str], None],
+        record: Callable[[Finished], None],
+    ) -> None:
+        """
+        Args:
+            concurrency: calls under way at once.
+            backlog: most claimed messages that wait for a worker.
+            report_provider: told when the provider refuses us, and "up" when it accepts.
+            record: takes the outcomes.
+        """
+        self._provider = provider
+        self._give_back = give_back
+        self._ladder = ladder
+        self._clock = clock
+        self._concurrency = concurrency
+        self._backlog = backlog
+        self._refusal_statuses = refusal_statuses
+        self._report_provider = report_provider
+        self._record = record
+        self._queue: asyncio.Queue[ReadyTask] = asyncio.Queue()
+        self._busy = 0
+        self._finished_at_s: deque[float] = deque()
+        self._freed = asyncio.Event()
+        self._stopping = False
+
+    def put(self, ready: ReadyTask) -> None:
+        """Take a message to deliver, at once."""
+        self._queue.put_nowait(ready)
+
+    def free(self) -> int:
+        """How many more claims could be started within a second: free workers, and what the last second finished."""
+        since_s = self._clock.monotonic_s() - RATE_WINDOW_S
+        while self._finished_at_s and self._finished_at_s[0] < since_s:
+            self._finished_at_s.popleft()
+        backlog = min(self._backlog, len(self._finished_at_s))
+        return max(0, self._concurrency + backlog - self._busy - self._queue.qsize())
+
+    async def until_free(self) -> None:
+        """Wait until at least one claim could be started."""
+        while self.free() == 0:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def stop(self) -> None:
+        """Start no call any more; what is waiting for a worker is handed over to other senders."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self._concurrency):
+                workers.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            ready = await self._queue.get()
+            self._busy += 1
+            try:
+                await self._deliver(ready)
+            finally:
+                self._busy -= 1
+                self._finished_at_s.append(self._clock.monotonic_s())
+                self._freed.set()
+
+    async def _deliver(self, ready: ReadyTask) -> None:
+        message = ready.claimed.message
+        at = self._clock.now()
+        answer = await self._provider.deliver(
+            Call(
+                message.id,
+                message.phone,
+                ready.text,
+                lambda: self._start_within_s(ready),
+                ready.end_within_s(self._clock),
+            )
+        )
+        if not answer.started:
+            await self._not_started(ready)
+            return
+        verdict = judge(answer, refusal_statuses=self._refusal_statuses)
+        log.info(
+            "message.attempted",
+            mailing_id=message.mailing_id,
+            message_id=message.id,
+            client_id=message.client_id,
+            attempt=message.attempt,
+            phone=mask_phone(message.phone),
+            outcome=verdict.outcome.value,
+            reason=verdict.reason,
+            http_status=answer.http_status,
+            duration_ms=answer.latency_ms,
+            error=answer.error,
+        )
+        if verdict.outcome is Outcome.UNAUTHORISED:
+            self._report_provider(f"does not let us call: {verdict.reason}")
+            await self._give_back.put_off([ready.claimed])
+            return
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._report_provider("up")
+        self._record(
+            self._finished(
+                ready,
+                answer,
+                verdict,
+                Attempt(at, verdict.outcome, answer.http_status, answer.latency_ms, answer.error),
+            )
+        )
+
+    def _start_within_s(self, ready: ReadyTask) -> float:
+        return 0.0 if self._stopping else ready.start_within_s(self._clock)
+
+    async def _not_started(self, ready: ReadyTask) -> None:
+        """The mailing's end came first, the claim is too old, or this sender stops."""
+        end_at, now = ready.mailing.end_at, self._clock.now()
+        if end_at is not None and end_at <= now:
+            await self._give_back.park([ready.claimed], reason="mailing_ended", due_at=now)
+        else:
+            await self._give_back.hand_over([ready.claimed])
+
+    def _finished(self, ready: ReadyTask, answer: Answer, verdict: Verdict, attempt: Attempt) -> Finished:
+        message = ready.claimed.message
+        status, ambiguous = status_after(
+            verdict.outcome,
+            attempt=message.attempt,
+            last_attempt=message.last_attempt,
+            ambiguous=message.ambiguous,
+            on_unknown=ready.mailing.on_unknown,
+        )
+        ended_at = attempt.at + timedelta(milliseconds=answer.latency_ms or 0)
+        record = Record(
+            message_id=message.id,
+            status=status,
+            ambiguous=ambiguous,
+            reason=verdict.reason,
+            due_at=self._ladder.due_at(status, message.attempt, message.last_attempt, ended_at),
+            attempt=attempt,
+            revision=ready.mailing.revision,
+        )
+        step = self._ladder.step(message.attempt, message.last_attempt)
+        return Finished(ready.claimed.task, ready.claimed.claim.token, record, message.client_id, step)

@@ -1,0 +1,103 @@
+"""Follow: what a recorded outcome leads to in the broker, published and confirmed before the command is acked."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import structlog
+
+from services.sender.hand import Hand
+from services.sender.task import Task
+from shared.broker.delivery import Delivery
+from shared.broker.publisher import Publication, Publisher
+from shared.broker.topology import ExchangeName, retry_queue
+from shared.contracts.commands import SendCommand
+from shared.contracts.dead_letters import DEAD_ROUTING_KEY, DeadLetterHeaders
+from shared.domain.retry import YOUNG_CLAIM_STEP, RetryStep
+from shared.errors import BrokerUnavailable
+
+PUBLISH_S = 30.0
+
+log = structlog.get_logger()
+
+
+def retry(task: Task, step: RetryStep) -> Publication:
+    """The next attempt, after a step of the ladder."""
+    return _command(task, ExchangeName.RETRY, retry_queue(step), attempt=task.command.attempt + 1, recover=False)
+
+
+def wait(task: Task) -> Publication:
+    """The same command once more, recovering, after a while: its message is claimed, or we may not call now."""
+    return _command(task, ExchangeName.RETRY, retry_queue(YOUNG_CLAIM_STEP), attempt=task.command.attempt, recover=True)
+
+
+def hand_over(task: Task) -> Publication:
+    """The same command for another sender. Published anew: on RabbitMQ 4.0 to 4.2 a nack counts as a delivery."""
+    return _command(task, ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, attempt=task.command.attempt, recover=True)
+
+
+def dead_letter(task: Task, *, reason: str, client_id: int) -> Publication:
+    """The entry of a message that failed, or of which nobody knows."""
+    headers = DeadLetterHeaders(reason, task.command.mailing_id, client_id)
+    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, task.command.to_body(), headers.as_headers())
+
+
+def _command(task: Task, exchange: ExchangeName, routing_key: str, *, attempt: int, recover: bool) -> Publication:
+    command = task.command.model_copy(update={"attempt": attempt, "recover": recover})
+    return Publication(exchange, routing_key, command.to_body())
+
+
+class Follower:
+    """Publishes, and settles what is confirmed. Bounded by the consumer's prefetch, as every task is."""
+
+    def __init__(self, publisher: Publisher, hand: Hand) -> None:
+        self._publisher = publisher
+        self._hand = hand
+        self._running: set[asyncio.Task[None]] = set()
+
+    def follow(self, followed: Iterable[tuple[Task, Publication | None]]) -> None:
+        """Publish for each task what follows, if anything, and settle it. Does not wait."""
+        for task, publication in followed:
+            if publication is None:
+                self._hand.settle(task)
+            else:
+                self._run(self._publish_and_settle(task, publication))
+
+    def park(self, delivery: Delivery, *, reason: str) -> None:
+        """Put a body that nobody can parse among the dead letters. Does not wait."""
+        headers = DeadLetterHeaders(reason, parked=True)
+        publication = Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, delivery.body, headers.as_headers())
+        self._run(self._park(delivery, publication))
+
+    async def _publish_and_settle(self, task: Task, publication: Publication) -> None:
+        await self._publish(publication)
+        self._hand.settle(task)
+
+    async def _park(self, delivery: Delivery, publication: Publication) -> None:
+        await self._publish(publication)
+        delivery.settle()
+
+    async def _publish(self, publication: Publication) -> None:
+        while True:
+            try:
+                await self._publisher.publish(publication, within_s=PUBLISH_S)
+            except BrokerUnavailable as error:
+                log.warning("publish.waits", routing_key=publication.routing_key, error=str(error))
+            else:
+                return
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        running = asyncio.create_task(work)
+        self._running.add(running)
+        running.add_done_callback(self._done)
+
+    def _done(self, running: "asyncio.Task[None]") -> None:
+        self._running.discard(running)
+        if not running.cancelled() and running.exception() is not None:
+            log.error("follow.failed", error=repr(running.exception()))
+
+    async def stop(self) -> None:
+        """Give up what is not confirmed yet: its commands are not acked, and come again."""
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

@@ -1,0 +1,77 @@
+"""Intake: deliveries -> tasks. A body that is no send command is parked among the dead letters, with its reason."""
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from services.sender.follow import Follower
+from services.sender.hand import Hand
+from services.sender.task import Task
+from shared.broker.delivery import Delivery
+from shared.contracts.commands import SendCommand
+from shared.contracts.version import Unparseable
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Takes deliveries over at once, and hands tasks out in their order. Bounded by the consumer's prefetch."""
+
+    def __init__(self, hand: Hand, follower: Follower) -> None:
+        self._hand = hand
+        self._follower = follower
+        self._pending: deque[Task] = deque()
+        self._arrived = asyncio.Event()
+
+    def take_over(self, delivery: Delivery) -> None:
+        """The consumer's callback."""
+        try:
+            command = SendCommand.from_body(delivery.body)
+        except Unparseable as error:
+            log.warning("command.parked", reason=str(error), bytes=len(delivery.body))
+            self._follower.park(delivery, reason=str(error))
+            return
+        task = Task(command, delivery, recover=delivery.redelivered or command.recover)
+        self._hand.take(task)
+        self._pending.append(task)
+        self._arrived.set()
+
+    async def gather(self, count: int, *, wait_s: float) -> list[Task]:
+        """At least one task, and up to `count` if they come within `wait_s` of the first.
+
+        Tasks whose channel is gone are dropped: the broker delivers them again.
+        """
+        while not self._pending:
+            self._arrived.clear()
+            await self._arrived.wait()
+        deadline = asyncio.get_running_loop().time() + wait_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                while len(self._pending) < count:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass
+        return self._take_pending(count)
+
+    def again(self, task: Task) -> None:
+        """A task that has to be claimed after all."""
+        self._pending.append(task)
+        self._arrived.set()
+
+    def drop_all(self) -> None:
+        """Let go of what has not been claimed: the broker gives it to another sender."""
+        for task in self._pending:
+            self._hand.drop(task)
+        self._pending.clear()
+
+    def _take_pending(self, count: int) -> list[Task]:
+        taken: list[Task] = []
+        while self._pending and len(taken) < count:
+            task = self._pending.popleft()
+            if task.delivery.acks.is_open:
+                taken.append(task)
+            else:
+                self._hand.drop(task)
+        return taken

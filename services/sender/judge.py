@@ -1,0 +1,172 @@
+"""Judge: what a command that could not claim is still good for.
+
+Most often nothing: it is acked. A recovering one (delivered again, or published to recover) may be all that is left
+of unfinished work, so it finishes what it finds at its own attempt.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+import structlog
+
+from services.sender.follow import Follower, dead_letter, retry, wait
+from services.sender.ladder import Ladder
+from services.sender.record import Finished
+from services.sender.task import CLAIM_LIMIT_S, Task
+from shared.domain.message import CLAIMABLE, DEAD, RETRYING, SENDING, OnUnknown, Outcome, status_after
+from shared.runtime.clock import Clock
+from shared.store.connection import until_answered
+from shared.store.message_documents import Attempt, Standing
+from shared.store.message_statuses import Record
+from shared.store.store import Store
+
+CLAIM_LIMIT = timedelta(seconds=CLAIM_LIMIT_S)
+
+log = structlog.get_logger()
+
+
+class Finding(Enum):
+    """What a command finds."""
+
+    NOTHING_TO_DO = auto()
+    CLAIMABLE = auto()  # after all: it was handed back meanwhile
+    YOUNG_CLAIM = auto()
+    OUTLIVED_CLAIM = auto()
+    RETRY_MISSING = auto()  # perhaps: the outcome is recorded, and its retry may not have been published
+    LETTER_MISSING = auto()  # perhaps: the same of the dead letter
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A task and what it found."""
+
+    task: Task
+    finding: Finding
+    standing: Standing | None
+
+
+def find(task: Task, standing: Standing | None, now: datetime) -> Finding:
+    """What a command finds, by where its message stands."""
+    attempt = task.command.attempt
+    if standing is None:
+        return Finding.NOTHING_TO_DO
+    if standing.status in CLAIMABLE and standing.attempt == attempt - 1:
+        return Finding.CLAIMABLE
+    if not task.recover or standing.attempt != attempt:
+        return Finding.NOTHING_TO_DO
+    if standing.status is SENDING:
+        claimed_at = standing.claimed_at
+        young = claimed_at is not None and now - claimed_at < CLAIM_LIMIT
+        return Finding.YOUNG_CLAIM if young else Finding.OUTLIVED_CLAIM
+    if standing.status is RETRYING:
+        return Finding.RETRY_MISSING
+    if standing.status in DEAD:
+        return Finding.LETTER_MISSING
+    return Finding.NOTHING_TO_DO
+
+
+class Judge:
+    """Judges batches of tasks."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        follower: Follower,
+        ladder: Ladder,
+        *,
+        report_store: Callable[[str], None],
+        again: Callable[[Task], None],
+        record: Callable[[Finished], None],
+    ) -> None:
+        """
+        Args:
+            again: takes a task that can claim after all.
+            record: takes the outcome of an outlived claim.
+        """
+        self._store = store
+        self._clock = clock
+        self._follower = follower
+        self._ladder = ladder
+        self._report_store = report_store
+        self._again = again
+        self._record = record
+
+    async def judge(self, tasks: list[Task]) -> None:
+        """Finish, wait, claim again or ack, for each task."""
+        message_ids = {task.message_id for task in tasks}
+        standings = await until_answered(lambda: self._store.messages.standings(message_ids), report=self._report_store)
+        now = self._clock.now()
+        judged = [
+            Judged(task, find(task, standing, now), standing)
+            for task in tasks
+            for standing in (standings.get(task.message_id),)
+        ]
+        outlived = [one for one in judged if one.finding is Finding.OUTLIVED_CLAIM]
+        if outlived:
+            await self._record_outlived(outlived)
+        for one in judged:
+            self._finish(one)
+
+    def _finish(self, judged: Judged) -> None:
+        task, standing = judged.task, judged.standing
+        if judged.finding is Finding.CLAIMABLE:
+            self._again(task)
+        elif judged.finding is Finding.YOUNG_CLAIM:
+            self._follower.follow([(task, wait(task))])
+        elif judged.finding is Finding.RETRY_MISSING and standing is not None:
+            self._follower.follow([(task, retry(task, self._ladder.step(standing.attempt, standing.last_attempt)))])
+        elif judged.finding is Finding.LETTER_MISSING and standing is not None:
+            letter = dead_letter(task, reason=standing.reason or "unknown", client_id=standing.client_id)
+            self._follower.follow([(task, letter)])
+        elif judged.finding is Finding.NOTHING_TO_DO:
+            self._follower.follow([(task, None)])
+
+    async def _record_outlived(self, outlived: Iterable[Judged]) -> None:
+        """A claim that outlived its limit: its sender is gone, and whether it called nobody can know."""
+        found = {one.standing.id: one for one in outlived if one.standing is not None}
+        mailings = await until_answered(
+            lambda: self._store.mailings.current({one.task.command.mailing_id for one in found.values()}),
+            report=self._report_store,
+        )
+        for one in found.values():
+            if one.standing is None or one.standing.claim_token is None:
+                continue
+            mailing = mailings.get(one.standing.mailing_id)
+            policy = mailing.on_unknown if mailing else OnUnknown.HOLD
+            self._record(self._outlived(one.task, one.standing, one.standing.claim_token, policy))
+        for one in outlived:
+            if one.standing is None or found.get(one.standing.id) is not one:
+                self._follower.follow([(one.task, wait(one.task))])
+
+    def _outlived(self, task: Task, standing: Standing, token: str, policy: OnUnknown) -> Finished:
+        status, ambiguous = status_after(
+            Outcome.UNKNOWN,
+            attempt=standing.attempt,
+            last_attempt=standing.last_attempt,
+            ambiguous=standing.ambiguous,
+            on_unknown=policy,
+        )
+        log.warning(
+            "claim.outlived",
+            mailing_id=standing.mailing_id,
+            message_id=standing.id,
+            client_id=standing.client_id,
+            attempt=standing.attempt,
+            status=status,
+        )
+        now = self._clock.now()
+        record = Record(
+            message_id=standing.id,
+            status=status,
+            ambiguous=ambiguous,
+            reason="claim_outlived",
+            due_at=self._ladder.due_at(status, standing.attempt, standing.last_attempt, now),
+            attempt=Attempt(standing.claimed_at or now, Outcome.UNKNOWN, error="the sender was lost"),
+            revision=None,
+        )
+        return Finished(
+            task, token, record, standing.client_id, self._ladder.step(standing.attempt, standing.last_attempt)
+        )

@@ -1,0 +1,72 @@
+"""Outcome: what an answer of the provider means. One table, no I/O.
+
+| answer | outcome |
+| --- | --- |
+| 2xx with `{"code": 0}` | accepted |
+| 2xx with another integer `code` | permanent |
+| 2xx with anything else | unknown |
+| a status that the provider answers only when it has not accepted (a setting: 429, 500, 503) | refused |
+| 401, 403, 3xx | unauthorised: a fault of ours |
+| any other 4xx | permanent |
+| any other 5xx | unknown |
+| no answer, and the request was not written | refused |
+| no answer, and the request was written | unknown |
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from services.sender.provider.provider import Answer
+from shared.domain.message import Outcome
+
+UNAUTHORISED_STATUSES = frozenset({401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome, and the reason for it: stable words, by which failures are grouped. None for accepted."""
+
+    outcome: Outcome
+    reason: str | None
+
+
+def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
+    """What an answer means, by the table above."""
+    status = answer.http_status
+    if status is None:
+        if answer.written:
+            return Verdict(Outcome.UNKNOWN, "no_answer")
+        return Verdict(Outcome.REFUSED, "no_connection")
+    if 200 <= status < 300:
+        return _judge_body(answer.body)
+    reason = f"http_{status}"
+    if status in refusal_statuses:
+        return Verdict(Outcome.REFUSED, reason)
+    if status in UNAUTHORISED_STATUSES or 300 <= status < 400:
+        return Verdict(Outcome.UNAUTHORISED, reason)
+    if 400 <= status < 500:
+        return Verdict(Outcome.PERMANENT, reason)
+    return Verdict(Outcome.UNKNOWN, reason)
+
+
+def _judge_body(body: bytes | None) -> Verdict:
+    """The body decides, whatever its content type says."""
+    code = _code(body)
+    if code is None:
+        return Verdict(Outcome.UNKNOWN, "malformed_answer")
+    if code == 0:
+        return Verdict(Outcome.ACCEPTED, None)
+    return Verdict(Outcome.PERMANENT, f"refused_code_{code}")
+
+
+def _code(body: bytes | None) -> int | None:
+    """The integer `code` of a JSON object; None if there is none. `true` is no integer, and "0" is none either."""
+    if body is None:
+        return None
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    code = parsed.get("code") if isinstance(parsed, dict) else None
+    return code if isinstance(code, int) and not isinstance(code, bool) else None

@@ -1,0 +1,184 @@
+"""Pipeline: intake -> claim -> check -> deliver -> record -> follow, wired; and how it stops.
+
+Every stage takes its input at once and works at its own pace; what bounds them all is the consumer's prefetch.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from services.sender.check import Checker
+from services.sender.claim import Claimer
+from services.sender.deliver import Deliverer
+from services.sender.follow import Follower
+from services.sender.give_back import GiveBack
+from services.sender.hand import Hand
+from services.sender.intake import Intake
+from services.sender.judge import Judge
+from services.sender.ladder import Ladder
+from services.sender.provider.provider import Provider
+from services.sender.record import Finished, Recorder
+from services.sender.task import ClaimedTask, Task
+from shared.broker.consumer import Consumer
+from shared.broker.gateway import Gateway
+from shared.broker.publisher import Publisher
+from shared.broker.topology import SEND_QUEUE
+from shared.runtime.clock import Clock
+from shared.store.message_statuses import Record
+from shared.store.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """
+    Attributes:
+        sender: name of this sender.
+        concurrency: calls under way at once.
+        batch_size: messages claimed or recorded in one update.
+        batch_wait_s: longest wait for a batch to fill, seconds.
+        max_attempts: attempts before a message is given up.
+        mend_after: silence after which a scheduler takes a message's command for lost.
+        refusal_statuses: statuses that say for certain "not accepted".
+    """
+
+    sender: str
+    concurrency: int
+    batch_size: int
+    batch_wait_s: float
+    max_attempts: int
+    mend_after: timedelta
+    refusal_statuses: frozenset[int]
+
+    @property
+    def prefetch(self) -> int:
+        """Two batches, and what is in flight. Measured: half of it costs a quarter of the rate."""
+        return 2 * self.batch_size + self.concurrency + self.batch_size // 2
+
+
+class Pipeline:
+    """One sender at work."""
+
+    def __init__(
+        self,
+        store: Store,
+        consuming: Gateway,
+        publisher: Publisher,
+        provider: Provider,
+        clock: Clock,
+        tuning: Tuning,
+        *,
+        report_store: Callable[[str], None],
+        report_provider: Callable[[str], None],
+    ) -> None:
+        statuses = store.message_statuses
+        ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
+        self._ladder = ladder
+        self._hand = Hand()
+        self._follower = Follower(publisher, self._hand)
+        self._intake = Intake(self._hand, self._follower)
+        self._consumer = Consumer(consuming, SEND_QUEUE, prefetch=tuning.prefetch, on_delivery=self._intake.take_over)
+        self._recorder = Recorder(
+            statuses,
+            self._follower,
+            clock,
+            batch_size=tuning.batch_size,
+            batch_wait_s=tuning.batch_wait_s,
+            report_store=report_store,
+            judge=self._rejudge,
+        )
+        self._judge = Judge(
+            store,
+            clock,
+            self._follower,
+            ladder,
+            report_store=report_store,
+            again=self._intake.again,
+            record=self._recorder.put,
+        )
+        give_back = GiveBack(
+            statuses,
+            self._follower,
+            clock,
+            mend_after=tuning.mend_after,
+            report_store=report_store,
+            judge=self._rejudge,
+        )
+        self._deliverer = Deliverer(
+            provider,
+            give_back,
+            ladder,
+            clock,
+            concurrency=tuning.concurrency,
+            backlog=2 * tuning.batch_size,
+            refusal_statuses=tuning.refusal_statuses,
+            report_provider=report_provider,
+            record=self._recorder.put,
+        )
+        checker = Checker(
+            store,
+            clock,
+            give_back,
+            report_store=report_store,
+            deliver=self._deliverer.put,
+            record=self._record_without_call,
+        )
+        self._claimer = Claimer(
+            self._intake,
+            statuses,
+            self._deliverer,
+            sender=tuning.sender,
+            clock=clock,
+            batch_size=tuning.batch_size,
+            batch_wait_s=tuning.batch_wait_s,
+            mend_after=tuning.mend_after,
+            report_store=report_store,
+            check=checker.check,
+            judge=self._judge.judge,
+        )
+
+    async def run(self, stop: asyncio.Event, *, stop_within_s: float) -> None:
+        """Work until the stop; then finish what is in hand, but not for longer than `stop_within_s` seconds."""
+        async with asyncio.TaskGroup() as group:
+            consuming = group.create_task(self._consumer.run())
+            claiming = group.create_task(self._claimer.run())
+            working = [
+                group.create_task(self._deliverer.run()),
+                group.create_task(self._recorder.run()),
+                group.create_task(self._hand.ack_settled(self._consumer)),
+            ]
+            await stop.wait()
+            log.info("sender.stopping")
+            consuming.cancel()
+            await asyncio.wait([consuming])
+            await self._finish(claiming, stop_within_s)
+            for work in (claiming, *working):
+                work.cancel()
+        await self._follower.stop()
+        await self._consumer.flush_acks()
+        await self._consumer.close()
+
+    async def _finish(self, claiming: "asyncio.Task[None]", within_s: float) -> None:
+        """No new claims, no new calls; calls under way end, outcomes are recorded, the rest is handed over."""
+        try:
+            async with asyncio.timeout(within_s):
+                self._deliverer.stop()
+                self._claimer.stop()
+                self._intake.drop_all()
+                await asyncio.wait([claiming])
+                self._intake.drop_all()
+                await self._hand.until_empty()
+        except TimeoutError:
+            log.warning("sender.stopped_with_work", within_s=within_s)
+
+    async def _rejudge(self, tasks: list[Task]) -> None:
+        await self._judge.judge(tasks)
+
+    def _record_without_call(self, claimed: ClaimedTask, record: Record) -> None:
+        message = claimed.message
+        step = self._ladder.step(message.attempt, message.last_attempt)
+        self._recorder.put(Finished(claimed.task, claimed.claim.token, record, message.client_id, step))

@@ -1,0 +1,110 @@
+"""Consumer: deliveries of one queue, handed over to the application, over any number of reconnections.
+
+The callback only takes a delivery over; the work is the application's own. aiormq cancels callbacks in flight when a
+channel closes, and work must not die with a channel.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiormq
+import structlog
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
+
+from shared.broker.acks import Acks
+from shared.broker.delivery import Delivery
+from shared.broker.gateway import Gateway, close_channel, describe, is_loss
+from shared.errors import BrokerUnavailable
+
+RPC_TIMEOUT_S = 10.0
+RETRY_WAIT_S = 0.5
+
+log = structlog.get_logger()
+
+
+class Consumer:
+    """Consumes one queue over a gateway."""
+
+    def __init__(self, gateway: Gateway, queue: str, *, prefetch: int, on_delivery: Callable[[Delivery], None]) -> None:
+        """
+        Args:
+            queue: name of the queue; the topology declares it.
+            prefetch: most deliveries that are unacked at a time.
+            on_delivery: takes a delivery over, at once, without waiting.
+        """
+        self._gateway = gateway
+        self._queue = queue
+        self._prefetch = prefetch
+        self._on_delivery = on_delivery
+        self._acks: Acks | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def run(self) -> None:
+        """Consume until cancelled; then the consumer is cancelled at the broker, and the channel stays open for acks.
+
+        Cancel this task first, settle what was delivered, `close`, and only then close the gateway: acking on a
+        channel that is being closed costs the whole connection.
+        """
+        while True:
+            try:
+                await self._consume()
+            except BrokerUnavailable as error:
+                log.warning("consumer.waits", queue=self._queue, error=describe(error))
+                await asyncio.sleep(RETRY_WAIT_S)
+
+    async def flush_acks(self) -> None:
+        """Ack what has been settled."""
+        if self._acks is not None:
+            await self._acks.flush()
+
+    async def close(self) -> None:
+        """Close the channel; the broker delivers again whatever is not acked."""
+        if self._channel is not None:
+            await close_channel(self._channel)
+
+    async def _consume(self) -> None:
+        channel = self._channel = await self._gateway.channel()
+        lost = asyncio.Event()
+        try:
+            async with asyncio.timeout(RPC_TIMEOUT_S):
+                underlay = await channel.get_underlay_channel()
+                channel.close_callbacks.add(lambda *_: lost.set())
+                underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
+                acks = self._acks = Acks(underlay)
+                await underlay.basic_qos(prefetch_count=self._prefetch)
+                started = await underlay.basic_consume(self._queue, self._take_over(acks))
+        except BaseException as error:
+            if not is_loss(error):
+                raise
+            if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
+                await self._gateway.declare_again()
+            raise BrokerUnavailable(describe(error)) from error
+        log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
+        try:
+            await lost.wait()
+        except asyncio.CancelledError:
+            await self._cancel(underlay, started.consumer_tag)
+            raise
+        log.warning("consumer.lost", queue=self._queue)
+        await close_channel(channel)
+        # A queue that was deleted by hand is declared again before the next try.
+        await self._gateway.declare_again()
+
+    def _take_over(self, acks: Acks) -> Callable[[DeliveredMessage], Any]:
+        async def take_over(message: DeliveredMessage) -> None:
+            if delivery := Delivery.of(message, acks):
+                self._on_delivery(delivery)
+
+        return take_over
+
+    async def _cancel(self, underlay: aiormq.abc.AbstractChannel, consumer_tag: str | None) -> None:
+        if consumer_tag is None:
+            return
+        try:
+            async with asyncio.timeout(RPC_TIMEOUT_S):
+                await underlay.basic_cancel(consumer_tag)
+        except BaseException as error:
+            if not is_loss(error):
+                raise

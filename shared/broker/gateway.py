@@ -1,0 +1,201 @@
+"""Gateway: one connection to RabbitMQ that comes back.
+
+It connects, declares the topology, and after every loss does both again, until it is closed. Whoever uses it asks
+for a connection and waits; a channel is opened anew on each one. aio-pika's own robust connection is not used: it
+fails the first connect at once, comes back after 5 s at the earliest, and restores consumers whose deliveries, and
+so whose acks, belong to a channel that is gone.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalidStateError
+from yarl import URL
+
+from shared.broker.topology import TOPOLOGY, Topology
+from shared.errors import BrokerUnavailable
+
+HEARTBEAT_S = 10  # a dead peer is noticed after three of these; the default of 60 means minutes
+CONNECT_TIMEOUT_S = 5.0
+RECONNECT_FIRST_S = 0.2
+RECONNECT_MAX_S = 3.0
+
+LOSSES: tuple[type[BaseException], ...] = (
+    *CONNECTION_EXCEPTIONS,
+    AMQPError,
+    ChannelInvalidStateError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+    RuntimeError,  # "connection is closed", raised by aio-pika for a connection that was lost a moment ago
+)
+"""What aio-pika may raise when the broker is away or goes away in the middle."""
+
+log = structlog.get_logger()
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether an error means a lost broker.
+
+    aio-pika cancels whoever waits on a connection that it declares stuck: a CancelledError that nobody asked for.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() == 0
+    return isinstance(error, LOSSES)
+
+
+class Gateway:
+    """A connection that comes back. `async with Gateway(...)` keeps it up in between."""
+
+    def __init__(self, url: str, *, name: str, report: Callable[[str], None], topology: Topology = TOPOLOGY) -> None:
+        """
+        Args:
+            url: amqp:// or amqps://, with user, password and vhost.
+            name: shown in the management console.
+            report: told "up", or what is wrong, at every change.
+            topology: declared on each new connection.
+        """
+        self._url = URL(url).update_query(heartbeat=str(HEARTBEAT_S), name=name)
+        self._report = report
+        self._topology = topology
+        self._connection: AbstractConnection | None = None
+        self._changed = asyncio.Condition()
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Gateway":
+        self._task = asyncio.create_task(self._keep_up(), name="broker gateway")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection is not None:
+            await _close(self._connection)
+
+    @property
+    def is_up(self) -> bool:
+        return self._connection is not None
+
+    async def connection(self, *, within_s: float | None = None) -> AbstractConnection:
+        """The connection, as soon as there is one.
+
+        Args:
+            within_s: longest wait, seconds; None waits for ever.
+
+        Raises:
+            BrokerUnavailable: there is none within the time.
+        """
+        try:
+            async with asyncio.timeout(within_s), self._changed:
+                await self._changed.wait_for(lambda: self._connection is not None)
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"no connection to RabbitMQ within {within_s} s") from error
+        assert self._connection is not None  # noqa: S101 - said by wait_for
+        return self._connection
+
+    async def channel(self, *, within_s: float | None = None) -> AbstractChannel:
+        """A new channel with publisher confirms, on which an unroutable message raises.
+
+        Raises:
+            BrokerUnavailable: there is no connection within the time, or it went away.
+        """
+        connection = await self.connection(within_s=within_s)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await connection.channel(publisher_confirms=True, on_return_raises=True)
+        except BaseException as error:
+            if is_loss(error):
+                self._lost.set()
+                raise BrokerUnavailable(f"no channel: {error!r}") from error
+            raise
+
+    async def declare_again(self) -> None:
+        """Declare the topology once more: a queue may have been deleted by hand.
+
+        Raises:
+            BrokerUnavailable: the broker is away, or a queue of another form stands in the way.
+        """
+        channel = await self.channel(within_s=CONNECT_TIMEOUT_S)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._topology.declare(channel)
+        except BaseException as error:
+            if is_loss(error):
+                raise BrokerUnavailable(f"topology not declared: {error!r}") from error
+            raise
+        finally:
+            await close_channel(channel)
+
+    async def _keep_up(self) -> None:
+        wait_s = RECONNECT_FIRST_S
+        while True:
+            try:
+                connection = await self._connect()
+            except BaseException as error:
+                if not is_loss(error):
+                    raise
+                self._report(f"away: {describe(error)}")
+                await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+                wait_s = min(RECONNECT_MAX_S, wait_s * 2)
+                continue
+            wait_s = RECONNECT_FIRST_S
+            self._report("up")
+            await self._set(connection)
+            await self._lost.wait()
+            await self._set(None)
+            self._report("away: connection lost")
+            await _close(connection)
+
+    async def _connect(self) -> AbstractConnection:
+        self._lost = lost = asyncio.Event()
+        connection = await aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.close_callbacks.add(_setter(lost))
+            async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+                channel = await connection.channel()
+                await self._topology.declare(channel)
+                await channel.close()
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+    async def _set(self, connection: AbstractConnection | None) -> None:
+        async with self._changed:
+            self._connection = connection
+            self._changed.notify_all()
+
+
+def _setter(event: asyncio.Event) -> Callable[..., None]:
+    return lambda *_: event.set()
+
+
+def describe(error: BaseException) -> str:
+    """An error in a few words, without the URL and so without the password."""
+    return f"{type(error).__name__}: {error}"[:200] if str(error) else type(error).__name__
+
+
+async def close_channel(channel: AbstractChannel) -> None:
+    """Close a channel that may be gone already."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await channel.close()
+    except BaseException as error:
+        if not is_loss(error):
+            raise
+
+
+async def _close(connection: AbstractConnection) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await connection.close()
+    except BaseException as error:
+        if not is_loss(error):
+            raise

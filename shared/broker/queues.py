@@ -1,0 +1,85 @@
+"""Queues as they are now: how much lies in them, and taking single messages out."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiormq
+from aio_pika.abc import AbstractChannel
+
+from shared.broker.acks import Acks
+from shared.broker.delivery import Delivery
+from shared.broker.gateway import Gateway, close_channel, describe, is_loss
+from shared.errors import BrokerUnavailable
+
+RPC_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages ready to be delivered, and consumers that would take them."""
+
+    ready: int
+    consumers: int
+
+
+class QueueReader:
+    """Looks at queues over one channel, which is opened anew when it was lost."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._channel: AbstractChannel | None = None
+        self._acks: Acks | None = None
+
+    async def depth(self, queue: str) -> Depth:
+        """What is ready in a queue.
+
+        Raises:
+            BrokerUnavailable: the broker is away, or the queue is not there (and is being declared again).
+        """
+        channel = await self._underlay()
+        try:
+            async with asyncio.timeout(RPC_TIMEOUT_S):
+                declared = await channel.queue_declare(queue, passive=True)
+        except BaseException as error:
+            raise await self._translated(error) from error
+        return Depth(ready=declared.message_count or 0, consumers=declared.consumer_count or 0)
+
+    async def take(self, queue: str) -> Delivery | None:
+        """The first ready message of a queue, to be settled and acked by `ack`; None when there is none.
+
+        Raises:
+            BrokerUnavailable: as for `depth`.
+        """
+        channel = await self._underlay()
+        try:
+            async with asyncio.timeout(RPC_TIMEOUT_S):
+                got = await channel.basic_get(queue)
+        except BaseException as error:
+            raise await self._translated(error) from error
+        return Delivery.of(got, self._acks) if self._acks is not None else None
+
+    async def ack(self) -> None:
+        """Ack what was taken and settled."""
+        if self._acks is not None:
+            await self._acks.flush()
+
+    async def close(self) -> None:
+        """Close the channel: what was taken and not acked returns to its queue."""
+        if self._channel is not None:
+            await close_channel(self._channel)
+            self._channel = None
+
+    async def _underlay(self) -> aiormq.abc.AbstractChannel:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._gateway.channel(within_s=RPC_TIMEOUT_S)
+            self._acks = Acks(await self._channel.get_underlay_channel())
+        return await self._channel.get_underlay_channel()
+
+    async def _translated(self, error: BaseException) -> BaseException:
+        """The error as Mailrun's own; the channel is given up, and a missing queue declared again."""
+        if not is_loss(error):
+            return error
+        await self.close()
+        if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
+            await self._gateway.declare_again()
+        return BrokerUnavailable(describe(error))

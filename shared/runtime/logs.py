@@ -1,0 +1,50 @@
+"""Logs: one wide line per act, JSON for machines or coloured text for people, on standard error.
+
+A line about a mailing, a message or a client carries `mailing_id`, `message_id`, `client_id`; a line caused by a
+request carries its `request_id`. Phones are masked by whoever logs them (`shared.domain.client.mask_phone`).
+"""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure_logs(service: str, *, level: str, log_format: Literal["json", "console"]) -> None:
+    """Set up structlog, and send what libraries log through it.
+
+    Args:
+        service: name of the process, in every line.
+        level: least level that is written.
+        log_format: "json" or "console".
+    """
+    shared_steps: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: structlog.typing.Processor
+    if log_format == "json":
+        shared_steps.append(structlog.processors.format_exc_info)
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[*shared_steps, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared_steps,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(
+        handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True
+    )
+    structlog.contextvars.bind_contextvars(service=service)
