@@ -55,11 +55,14 @@ async def main(settings: Settings) -> None:
             wakeups = Wakeups(events)
             log.info("scheduler.started", owner=owner)
             async with asyncio.TaskGroup() as group:
-                waking = group.create_task(wakeups.run())
-                group.create_task(watch_dead_letters(watch, stop))
-                group.create_task(watch_ended(tools, stop))
+                beside = [
+                    group.create_task(wakeups.run()),
+                    group.create_task(watch_dead_letters(watch, stop)),
+                    group.create_task(watch_ended(tools, stop)),
+                ]
                 await run_turns(tools, owner=owner, woken=wakeups.woken, stop=stop, report=report_store)
-                waking.cancel()
+                for one in beside:
+                    one.cancel()  # a walk over many dead letters can be left in the middle
     finally:
         await pages.stop()
         store.close()

@@ -6,7 +6,6 @@ an entry that is deserved goes to the end of the queue, any other is dropped, an
 bounded by a batch. A crash loses no entry: each is published anew before the old one is acked.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,14 +17,22 @@ from shared.broker.publisher import Publication
 from shared.broker.queues import QueueReader
 from shared.broker.topology import DEAD_QUEUE, ExchangeName
 from shared.contracts.commands import SendCommand
-from shared.contracts.dead_letters import DEAD_ROUTING_KEY, PARKED_HEADER
+from shared.contracts.dead_letters import (
+    CLIENT_HEADER,
+    DEAD_ROUTING_KEY,
+    MAILING_HEADER,
+    PARKED_HEADER,
+    REASON_HEADER,
+)
 from shared.contracts.version import Unparseable
 from shared.domain.message import DEAD
 from shared.store.dead_letter_state import DeadLetterLease
 
 LOOK_EVERY_S = 5.0
 BATCH = 100
+BATCH_BYTES = 8_000_000  # parked bodies may be of any size
 DIED_JUST_NOW = timedelta(seconds=10)  # whose sender may be about to publish the entry
+OUR_HEADERS = frozenset({REASON_HEADER, PARKED_HEADER, MAILING_HEADER, CLIENT_HEADER})
 
 log = structlog.get_logger()
 
@@ -59,15 +66,17 @@ class DeadLetterWatch:
 
     async def _agree(self, lease: DeadLetterLease) -> bool:
         depth = await self._reader.depth(DEAD_QUEUE)
-        unsettled = await self._tools.store.mailings.unsettled()
-        counted = await self._tools.store.statistics.counts(unsettled)
-        totals = await self._tools.store.statistics.totals(counted.values())
-        return depth.ready == lease.parked + sum(totals[status.value] for status in DEAD)
+        store = self._tools.store
+        frozen = await store.statistics.totals(())
+        deserved = sum(frozen[status.value] for status in DEAD)
+        for mailing in await store.mailings.counted_now(without=()):
+            deserved += await store.messages.count(mailing.id, DEAD)
+        return depth.ready == lease.parked + deserved
 
     async def _walk(self, lease: DeadLetterLease) -> None:
         began_at = self._tools.clock.now()
         remaining = (await self._reader.depth(DEAD_QUEUE)).ready
-        parked = dropped = added = 0
+        parked = dropped = 0
         try:
             while remaining > 0 and await self._still_ours(lease):
                 batch = await self._take(min(BATCH, remaining))
@@ -79,17 +88,34 @@ class DeadLetterWatch:
                 dropped += len(batch) - len(kept)
         finally:
             await self._reader.close()  # what was taken and not acked returns to the queue
-        for mailing_id in await self._tools.store.mailings.with_dead_letters():
-            added += await self._add_missing(mailing_id, lease, began_at)
-        now = self._tools.clock.now()
-        await self._tools.store.dead_letter_state.release(lease.token, now=now, differs_since=None, parked=parked)
+        if remaining > 0:
+            # Somebody else holds entries, or has the lease now: what was not seen must not be taken for missing.
+            log.warning("dead_letters.not_walked", remaining=remaining)
+            await self._release(lease, differs_since=lease.differs_since)
+            return
+        added = await self._add_all_missing(lease, began_at)
+        await self._release(lease, differs_since=None, parked=parked)
         log.info("dead_letters.walked", parked=parked, dropped=dropped, added=added)
 
+    async def _release(
+        self, lease: DeadLetterLease, *, differs_since: datetime | None, parked: int | None = None
+    ) -> None:
+        now = self._tools.clock.now()
+        await self._tools.store.dead_letter_state.release(
+            lease.token, now=now, differs_since=differs_since, parked=parked
+        )
+
     async def _take(self, count: int) -> list[Delivery]:
+        """The next entries, those left out that are back in the queue because the channel was lost meanwhile."""
         batch: list[Delivery] = []
-        while len(batch) < count and (taken := await self._reader.take(DEAD_QUEUE)) is not None:
+        room_bytes = BATCH_BYTES
+        while len(batch) < count and room_bytes > 0:
+            taken = await self._reader.take(DEAD_QUEUE)
+            if taken is None:
+                break
             batch.append(taken)
-        return batch
+            room_bytes -= len(taken.body)
+        return [one for one in batch if one.acks.is_open]
 
     async def _keep(self, batch: list[Delivery], walk: str) -> list[Delivery]:
         """Publish the deserved entries of a batch anew, then ack all of it; those that were kept."""
@@ -106,6 +132,14 @@ class DeadLetterWatch:
             one.settle()
         await self._reader.ack()
         return kept
+
+    async def _add_all_missing(self, lease: DeadLetterLease, began_at: datetime) -> int:
+        added = from_id = 0
+        while page := await self._tools.store.mailings.ids_with_dead_letters(from_id=from_id, limit=BATCH):
+            for mailing_id in page:
+                added += await self._add_missing(mailing_id, lease, began_at)
+            from_id = page[-1] + 1
+        return added
 
     async def _add_missing(self, mailing_id: int, lease: DeadLetterLease, began_at: datetime) -> int:
         added = 0
@@ -137,10 +171,7 @@ def command_of(entry: Delivery) -> SendCommand | None:
 
 
 def _again(entry: Delivery) -> Publication:
-    headers = {name: value for name, value in _plain(entry.headers.items()) if not name.startswith("x-death")}
-    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, entry.body, headers)
-
-
-def _plain(headers: Iterable[tuple[str, object]]) -> Iterable[tuple[str, str | int | bool]]:
-    """The headers that can be published as they came; the broker's own tables are left out."""
-    return ((name, value) for name, value in headers if isinstance(value, str | int | bool))
+    """The entry as it came, without what the broker has written into it (`x-death` and the like)."""
+    headers = {name: value for name, value in entry.headers.items() if not name.startswith("x-") or name in OUR_HEADERS}
+    plain = {name: value for name, value in headers.items() if isinstance(value, str | int | bool)}
+    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, entry.body, plain)

@@ -6,6 +6,8 @@ unique key, and second commands claim nothing.
 
 from datetime import datetime, tzinfo
 
+import structlog
+
 from services.scheduler.chunk import Chunk
 from services.scheduler.commands import send_command
 from services.scheduler.pace import paced_until
@@ -17,6 +19,8 @@ from shared.store.mailing_work import LeasedMailing
 from shared.store.message_documents import PlannedMessage
 
 SEQUENCE = "messages"
+
+log = structlog.get_logger()
 
 
 async def fan_out(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk:
@@ -80,7 +84,12 @@ class Planner:
     def _standing(self, client: Client) -> tuple[MessageStatus, datetime | None, str | None]:
         if self._leased.is_closed:
             return EXPIRED, None, "mailing_ended"
-        opens_at = self._window_opens_at(client.timezone)
+        try:
+            opens_at = self._window_opens_at(client.timezone)
+        except Exception:
+            # One client must not stop the fan-out: the sender looks at the window again, and fails the message.
+            log.exception("window.unreadable", mailing_id=self._leased.mailing.id, client_id=client.id)
+            opens_at = self._now
         if opens_at > self._now:
             return WAITING, opens_at, "window_closed"
         return QUEUED, self._now + self._limits.mend_after, None

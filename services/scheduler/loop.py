@@ -15,6 +15,8 @@ from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.runtime.stopping import sleep_until_stopped
 
 AWAY_WAIT_S = 1.0
+FAILED_WAIT_S = 1.0
+PAST_WAIT_S = 0.1  # something has become due, or free, since it was asked for
 ENDED_LATELY_EVERY_S = 60.0
 
 log = structlog.get_logger()
@@ -41,6 +43,9 @@ async def run_turns(
         except StoreUnavailable as error:
             report(f"away: {error}")
             sleep_s = random.uniform(AWAY_WAIT_S / 2, AWAY_WAIT_S)
+        except Exception:
+            log.exception("turn.failed")
+            sleep_s = FAILED_WAIT_S
         if sleep_s > 0:
             await _sleep(sleep_s, woken, stop)
 
@@ -51,7 +56,8 @@ async def _sleep_s(tools: Tools) -> float:
     look_at = await tools.store.mailing_work.next_look_at()
     if look_at is None:
         return tick_s
-    return min(tick_s, max(0.02, (look_at - tools.clock.now()).total_seconds()))
+    left_s = (look_at - tools.clock.now()).total_seconds()
+    return min(tick_s, left_s if left_s > 0 else PAST_WAIT_S)
 
 
 async def _sleep(seconds: float, woken: asyncio.Event, stop: asyncio.Event) -> None:
@@ -77,3 +83,5 @@ async def _every(seconds: float, act: Callable[[], Awaitable[None]], stop: async
             await act()
         except (StoreUnavailable, BrokerUnavailable) as error:
             log.warning("look.given_up", error=str(error))
+        except Exception:
+            log.exception("look.failed")

@@ -13,13 +13,22 @@ from shared.store.messages import Messages
 
 OUTSTANDING_S = 2.0  # so many seconds of the rate may be on their way; more, and the senders are behind
 STUCK_WAIT = timedelta(milliseconds=500)
+ROOM_WAIT = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many commands of a mailing may be published now; when there may be more."""
+    """How many commands of a mailing may be published now.
+
+    Attributes:
+        commands: for messages of which none is under way.
+        mends: for messages whose command must have been lost. What is outstanding does not count against these: it
+            may be they, all of it.
+        again_at: when there may be more.
+    """
 
     commands: int
+    mends: int
     again_at: datetime
 
 
@@ -27,13 +36,14 @@ async def allowance(leased: LeasedMailing, messages: Messages, *, room: int, now
     """What backpressure's `room` and the mailing's own rate leave."""
     rate_per_s = leased.mailing.rate_per_s
     if rate_per_s is None or room == 0:
-        return Allowance(room, now + timedelta(milliseconds=100))
+        return Allowance(room, room, now + ROOM_WAIT)
     if leased.paced_until is not None and leased.paced_until > now:
-        return Allowance(0, leased.paced_until)
+        return Allowance(0, 0, leased.paced_until)
+    by_rate = min(room, max(1, int(rate_per_s)))
     outstanding = await messages.count(leased.mailing.id, {QUEUED, SENDING})
     if outstanding > math.ceil(rate_per_s * OUTSTANDING_S):
-        return Allowance(0, now + STUCK_WAIT)
-    return Allowance(min(room, max(1, int(rate_per_s))), now)
+        return Allowance(0, by_rate, now + STUCK_WAIT)
+    return Allowance(by_rate, by_rate, now)
 
 
 def paced_until(leased: LeasedMailing, *, published: int, now: datetime) -> datetime | None:

@@ -53,4 +53,5 @@ async def mend(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk | No
     await tools.publisher.publish_all(commands, within_s=PUBLISH_S)
     tools.backpressure.published(len(commands))
     log.info("messages.mended", mailing_id=leased.mailing.id, count=len(due))
-    return Chunk("mend", len(due), look_at=now)
+    pace = paced_until(leased, published=len(commands), now=now)
+    return Chunk("mend", len(due), look_at=now, changes={"paced_until": pace})

@@ -12,17 +12,20 @@ from services.scheduler.chunk import Chunk
 from services.scheduler.completion import complete
 from services.scheduler.fan_out import fan_out
 from services.scheduler.pace import Allowance, allowance
-from services.scheduler.release import MENDABLE, mend, release
+from services.scheduler.release import mend, release
 from services.scheduler.replay import replay
 from services.scheduler.sweep import settle, sweep
 from services.scheduler.tools import LEASE_S, Tools
-from shared.domain.mailing import CANCELLED, RUNNING
-from shared.domain.message import QUEUED, SENDING, WAITING
-from shared.errors import BrokerUnavailable
+from shared.domain.mailing import CANCELLED, PAUSED, RUNNING
+from shared.domain.message import QUEUED, RETRYING, SENDING, WAITING
+from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.store.mailing_work import LeasedMailing
 
 BROKER_AWAY_WAIT = timedelta(seconds=1)
+FAILED_WAIT = timedelta(seconds=30)
 IN_FLIGHT_WAIT = timedelta(milliseconds=300)
+LEAST_WAIT = timedelta(milliseconds=20)
+LONGEST_WAIT = timedelta(minutes=1)  # whatever was not foreseen is found by then
 
 log = structlog.get_logger()
 
@@ -31,16 +34,22 @@ async def serve_next(tools: Tools, *, owner: str) -> bool:
     """Serve one mailing; False when none has anything to do.
 
     Raises:
-        StoreUnavailable: the lease then runs out by itself.
+        StoreUnavailable: this scheduler's next lease of the mailing takes the place of the one it could not give back.
     """
     leased = await tools.store.mailing_work.lease_next(tools.clock.now(), owner=owner, lease_s=LEASE_S)
     if leased is None:
         return False
     try:
         chunk = await choose(leased, tools)
+    except StoreUnavailable:
+        raise
     except BrokerUnavailable as error:
         log.warning("chunk.put_off", mailing_id=leased.mailing.id, error=str(error))
         chunk = Chunk("broker_away", 0, look_at=tools.clock.now() + BROKER_AWAY_WAIT)
+    except Exception:
+        # A mistake of ours, or a document that somebody else wrote: it costs this mailing time, and the others nothing.
+        log.exception("chunk.failed", mailing_id=leased.mailing.id)
+        chunk = Chunk("failed", 0, look_at=tools.clock.now() + FAILED_WAIT)
     if not chunk.released:
         kept = await tools.store.mailing_work.release(leased, look_at=chunk.look_at, **chunk.changes)
         if not kept:
@@ -56,8 +65,10 @@ async def choose(leased: LeasedMailing, tools: Tools) -> Chunk:
     if mailing.status is CANCELLED:
         return await sweep(leased, tools) or await settle(leased, tools)
     if leased.window_changed:
-        await tools.store.message_statuses.expect_window_change(mailing.id, tools.clock.now())
-        return Chunk("window_changed", 0, look_at=tools.clock.now(), changes={"window_changed": False})
+        now = tools.clock.now()
+        await tools.store.message_statuses.expect_window_change(mailing.id, now)
+        await tools.store.mailing_work.finish_window_change(leased, look_at=now)
+        return Chunk("window_changed", 0, look_at=now, released=True)
     if leased.is_closed:
         return await _choose_closed(leased, tools)
     allowed = await allowance(leased, tools.store.messages, room=await tools.backpressure.room(), now=tools.clock.now())
@@ -77,34 +88,48 @@ async def _choose_closed(leased: LeasedMailing, tools: Tools) -> Chunk:
 
 
 async def _choose_open(leased: LeasedMailing, tools: Tools, allowed: Allowance) -> Chunk:
-    """Running, or paused: then only what was under way is looked after."""
+    """Running, or paused: then only what was under way is looked after.
+
+    What is due comes before new clients: a fan-out may take hours, and a window that has opened closes again. It
+    cannot keep them waiting for ever, since what is looked after is due again a good while later.
+    """
     running = leased.mailing.status is RUNNING
     limit = min(allowed.commands, tools.limits.chunk_clients)
+    mends = min(allowed.mends, tools.limits.chunk_clients)
     unplanned = leased.fan_out is not None and not leased.fan_out.done
-    if not limit and running and (leased.replays or unplanned):
-        return Chunk("held_back", 0, look_at=allowed.again_at)
     chunk: Chunk | None = None
-    if running and leased.replays:
+    if running and limit and leased.replays:
         chunk = await replay(leased, tools, limit=limit)
-    elif running and unplanned:
+    if running and limit and chunk is None:
+        chunk = await release(leased, tools, limit=limit)
+    if mends and chunk is None:
+        chunk = await mend(leased, tools, limit=mends)
+    if running and limit and unplanned and chunk is None:
         chunk = await fan_out(leased, tools, limit=limit)
-    if chunk is None and limit:
-        chunk = await release(leased, tools, limit=limit) if running else None
-        chunk = chunk or await mend(leased, tools, limit=limit)
-    if chunk is None and running:
-        chunk = await complete(leased, tools)
+    if chunk is not None:
+        return chunk
+    if running and (unplanned or leased.replays):
+        return Chunk("held_back", 0, look_at=allowed.again_at)
+    chunk = await complete(leased, tools) if running else None
     return chunk or await _rest(leased, tools, not_before=None if limit else allowed.again_at)
 
 
 async def _rest(leased: LeasedMailing, tools: Tools, *, not_before: datetime | None = None) -> Chunk:
-    """Nothing to do now: when to look again."""
+    """Nothing to do now: when to look again. What was open a moment ago may be final by now, so completion is near."""
     now = tools.clock.now()
-    looks = [leased.mailing.end_at] if not leased.is_closed else []
-    if await tools.store.messages.next_due_at(leased.mailing.id, {QUEUED, SENDING}) is not None:
-        looks.append(now + IN_FLIGHT_WAIT)
-    elif (due_at := await tools.store.messages.next_due_at(leased.mailing.id, MENDABLE)) is not None:
-        looks.append(min(due_at, now + tools.limits.tick))
-    if leased.mailing.status is RUNNING:
-        looks.append(await tools.store.messages.next_due_at(leased.mailing.id, {WAITING}))
-    look_at = min((look for look in looks if look is not None), default=now + tools.limits.tick)
-    return Chunk("rest", 0, look_at=max(look_at, not_before or now, now + timedelta(milliseconds=20)))
+    messages, mailing = tools.store.messages, leased.mailing
+    on_the_way = await messages.next_due_at(mailing.id, {QUEUED, SENDING})
+    retrying = await messages.next_due_at(mailing.id, {RETRYING})
+    waiting = await messages.next_due_at(mailing.id, {WAITING})
+    if on_the_way is not None:
+        look_at = now + IN_FLIGHT_WAIT
+    elif retrying is not None:
+        look_at = min(retrying, now + tools.limits.tick)
+    elif mailing.status is PAUSED and not leased.is_closed:
+        look_at = mailing.end_at or now + tools.limits.tick
+    else:
+        look_at = waiting or now + IN_FLIGHT_WAIT
+    if mailing.end_at is not None and not leased.is_closed:
+        look_at = min(look_at, mailing.end_at)
+    look_at = min(look_at, now + LONGEST_WAIT)
+    return Chunk("rest", 0, look_at=max(look_at, not_before or now, now + LEAST_WAIT))

@@ -5,6 +5,7 @@ from datetime import datetime
 import structlog
 
 from services.scheduler.tools import Tools
+from shared.errors import MailrunError
 
 log = structlog.get_logger()
 
@@ -15,14 +16,22 @@ async def start_due(tools: Tools) -> int:
     due = await tools.store.mailing_work.due_to_start(now)
     started = 0
     for mailing_id in due:
-        upper_id = await tools.store.clients.greatest_id()
-        mailing = await tools.store.mailing_work.start(mailing_id, upper_id=upper_id, now=tools.clock.now())
-        if mailing is not None:
-            started += 1
-            log.info(
-                "mailing.started", mailing_id=mailing_id, delay_ms=_delay_ms(mailing.start_at, now), upper_id=upper_id
-            )
+        try:
+            started += await _start(mailing_id, tools, now)
+        except MailrunError:
+            raise
+        except Exception:
+            log.exception("start.failed", mailing_id=mailing_id)  # and the others are started all the same
     return started
+
+
+async def _start(mailing_id: int, tools: Tools, now: datetime) -> bool:
+    upper_id = await tools.store.clients.greatest_id()
+    mailing = await tools.store.mailing_work.start(mailing_id, upper_id=upper_id, now=tools.clock.now())
+    if mailing is None:
+        return False
+    log.info("mailing.started", mailing_id=mailing_id, delay_ms=_delay_ms(mailing.start_at, now), upper_id=upper_id)
+    return True
 
 
 async def close_due(tools: Tools) -> None:

@@ -1,0 +1,42 @@
+"""Agreement: store, statistics and the provider's ledger say the same of a mailing that is over."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from tests.e2e.system import Audience, System, instant
+from tests.support.checker import broken_promises
+
+ON_THE_WIRE = timedelta(milliseconds=250)  # between the look at the clock here and the arrival there, both cores busy
+
+
+async def assert_agreement(
+    system: System, mailing: dict[str, Any], audience: Audience, *other_texts: str
+) -> list[dict[str, Any]]:
+    """Check all promises; the calls of the mailing.
+
+    Args:
+        other_texts: texts that the mailing had before it was edited.
+    """
+    messages = await system.messages(mailing["id"])
+    calls = await system.calls([mailing["text"], *other_texts])
+    now = await system.ask("GET", f"/mailings/{mailing['id']}")
+    problems = broken_promises(
+        client_ids=audience.client_ids,
+        messages=messages,
+        calls=calls,
+        end_at=instant(now["end_at"]),
+        grace=ON_THE_WIRE,
+    )
+    assert not problems, problems[:20]
+    statistics = await system.statistics(mailing["id"])
+    counted = Counter(message["status"] for message in messages)
+    assert {status: count for status, count in statistics["counts"].items() if count} == dict(counted)
+    assert statistics["audience_size"] == len(audience)
+    assert statistics["ambiguous"] == sum(message["ambiguous"] for message in messages)
+    assert now["counts"] == statistics["counts"]
+    return calls
+
+
+def accepted_phones(calls: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(str(call["phone"]) for call in calls if call["accepted"])
