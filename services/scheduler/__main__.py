@@ -6,7 +6,6 @@ import socket
 from datetime import timedelta
 
 import structlog
-import uvloop
 
 from services.scheduler.backpressure import Backpressure
 from services.scheduler.dead_letters import DeadLetterWatch
@@ -18,17 +17,16 @@ from shared.broker.publisher import Publisher
 from shared.broker.queues import QueueReader
 from shared.runtime.clock import SystemClock
 from shared.runtime.health import Health, HealthServer
-from shared.runtime.logs import configure_logs
+from shared.runtime.service import run_service
 from shared.runtime.settings import Settings
-from shared.runtime.stopping import stop_on_signals, until_stopped
+from shared.runtime.stopping import until_stopped
 from shared.store.store import Store
 
 log = structlog.get_logger()
 
 
-async def main(settings: Settings) -> None:
-    """Wire a scheduler and run it until SIGTERM or SIGINT."""
-    stop = stop_on_signals()
+async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Wire a scheduler and run it until the stop."""
     owner = f"scheduler@{socket.gethostname()}:{os.getpid()}"
     health = Health()
     clock = SystemClock()
@@ -70,6 +68,4 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    from_environment = Settings()
-    configure_logs("scheduler", level=from_environment.log_level, log_format=from_environment.log_format)
-    uvloop.run(main(from_environment))
+    run_service("scheduler", main)

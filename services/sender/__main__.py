@@ -1,11 +1,11 @@
 """Run a sender: `python -m services.sender`. Reads the settings and wires; any number of these may run."""
 
+import asyncio
 import os
 import socket
 from datetime import timedelta
 
 import structlog
-import uvloop
 
 from services.sender.pipeline import Pipeline, Tuning
 from services.sender.provider.http_provider import HttpProvider
@@ -13,17 +13,16 @@ from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publisher
 from shared.runtime.clock import SystemClock
 from shared.runtime.health import Health, HealthServer
-from shared.runtime.logs import configure_logs
+from shared.runtime.service import run_service
 from shared.runtime.settings import Settings
-from shared.runtime.stopping import stop_on_signals, until_stopped
+from shared.runtime.stopping import until_stopped
 from shared.store.store import Store
 
 log = structlog.get_logger()
 
 
-async def main(settings: Settings) -> None:
-    """Wire a sender and run it until SIGTERM or SIGINT."""
-    stop = stop_on_signals()
+async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Wire a sender and run it until the stop."""
     name = f"sender@{socket.gethostname()}:{os.getpid()}"
     amqp_url = str(settings.amqp_url)
     health = Health()
@@ -75,6 +74,4 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    from_environment = Settings()
-    configure_logs("sender", level=from_environment.log_level, log_format=from_environment.log_format)
-    uvloop.run(main(from_environment))
+    run_service("sender", main)

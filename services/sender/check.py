@@ -4,88 +4,30 @@ Read from the store and after the claim, not from a cache: so no call starts aft
 deletion was answered, except on claims made before it.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+import structlog
+
+from services.sender.current_mailings import read_mailings
+from services.sender.decide import Cancel, Decision, Fail, Go, Park, decide
+from services.sender.error_text import error_text
 from services.sender.give_back import GiveBack
 from services.sender.task import ClaimedTask, ReadyTask
-from shared.domain.client import zone
-from shared.domain.mailing import RUNNING, Mailing
+from shared.domain.mailing import Mailing
 from shared.domain.message import FAILED as MESSAGE_FAILED
 from shared.domain.message import Outcome, given_up
-from shared.domain.text import MissingAttribute, Template, parse_text
+from shared.domain.text import Template, parse_text
+from shared.errors import InvalidInput
 from shared.runtime.clock import Clock
 from shared.store.connection import until_answered
 from shared.store.message_documents import Attempt
 from shared.store.message_statuses import Record
 from shared.store.store import Store
 
+UNREADABLE_WAIT = timedelta(minutes=5)
 
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Not now: why, and when to look at it again."""
-
-    reason: str
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Not to this client any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Never: the text cannot be made for this client."""
-
-    reason: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Deliver this text."""
-
-    text: str
-
-
-Decision = Park | Cancel | Fail | Go
-
-
-def decide(
-    claimed: ClaimedTask,
-    mailing: Mailing | None,
-    attributes: Mapping[str, str] | None,
-    template: Template | None,
-    now: datetime,
-) -> Decision:
-    """What becomes of a claimed message.
-
-    Args:
-        mailing: as it is now; None when it was removed.
-        attributes: the client's, as they are now; None when the client is gone or has opted out.
-        template: the mailing's text, parsed.
-    """
-    if mailing is None or template is None:
-        return Cancel("mailing_deleted")
-    if mailing.closed_at is not None or (mailing.end_at is not None and mailing.end_at <= now):
-        return Park("mailing_ended", now)
-    if mailing.status is not RUNNING:
-        return Park(f"mailing_{mailing.status}", now)
-    if attributes is None:
-        return Cancel("client_gone")
-    if mailing.local_window is not None:
-        client_zone = zone(claimed.message.timezone)
-        if not mailing.local_window.is_open(now, client_zone):
-            return Park("window_closed", mailing.local_window.opens_at(now, client_zone))
-    try:
-        # What the client was when the message was planned comes first; an edited text may use more than was kept.
-        return Go(template.render({**attributes, **claimed.message.fields}))
-    except MissingAttribute as error:
-        return Fail("missing_attribute", f"the client has no attribute {error.name}")
+log = structlog.get_logger()
 
 
 class Checker:
@@ -113,22 +55,26 @@ class Checker:
         self._deliver = deliver
         self._record = record
 
-    async def check(self, batch: list[ClaimedTask]) -> None:
+    async def check(self, batch: Sequence[ClaimedTask]) -> None:
         """Decide for each task of a batch, and hand it on."""
-        mailings = await until_answered(
-            lambda: self._store.mailings.current({one.message.mailing_id for one in batch}), report=self._report_store
-        )
-        attributes = await until_answered(
-            lambda: self._store.clients.reachable([one.message.client_id for one in batch]), report=self._report_store
-        )
-        templates = {mailing.id: parse_text(mailing.text) for mailing in mailings.values()}
+        try:
+            mailings, attributes = await self._read(batch)
+        except Exception:
+            log.exception("check.put_off", message_ids=[one.message.id for one in batch])
+            await self._give_back.put_off(batch)
+            return
+        templates = {mailing.id: _template(mailing) for mailing in mailings.values() if mailing is not None}
         parked: dict[Park, list[ClaimedTask]] = {}
         cancelled: dict[Cancel, list[ClaimedTask]] = {}
         now = self._clock.now()
         for one in batch:
-            mailing = mailings.get(one.message.mailing_id)
-            template = templates.get(one.message.mailing_id)
-            match decide(one, mailing, attributes.get(one.message.client_id), template, now):
+            mailing_id = one.message.mailing_id
+            mailing, template = mailings.get(mailing_id), templates.get(mailing_id)
+            if mailing_id in mailings and template is None:
+                # The whole audience's trouble, and to be mended by an edit or an update: not their failure.
+                parked.setdefault(Park("mailing_unreadable", now + UNREADABLE_WAIT), []).append(one)
+                continue
+            match self._decide(one, mailing, attributes.get(one.message.client_id), template, now):
                 case Go(text) if mailing is not None:
                     self._deliver(ReadyTask(one, mailing, text))
                 case Fail(reason, error):
@@ -142,6 +88,33 @@ class Checker:
         for cancel, tasks in cancelled.items():
             await self._give_back.cancel(tasks, reason=cancel.reason)
 
+    async def _read(self, batch: Sequence[ClaimedTask]) -> tuple[dict[int, Mailing | None], dict[int, dict[str, str]]]:
+        mailing_ids = {one.message.mailing_id for one in batch}
+        client_ids = [one.message.client_id for one in batch]
+        mailings = await read_mailings(self._store.mailings, mailing_ids, report=self._report_store)
+        attributes = await until_answered(lambda: self._store.clients.reachable(client_ids), report=self._report_store)
+        return mailings, attributes
+
+    def _decide(
+        self,
+        one: ClaimedTask,
+        mailing: Mailing | None,
+        attributes: Mapping[str, str] | None,
+        template: Template | None,
+        now: datetime,
+    ) -> Decision:
+        """An unexpected error fails this message, as a replay can undo, and leaves the others alone."""
+        try:
+            return decide(one, mailing, attributes, template, now)
+        except Exception as error:
+            log.exception(
+                "check.failed",
+                mailing_id=one.message.mailing_id,
+                message_id=one.message.id,
+                client_id=one.message.client_id,
+            )
+            return Fail("check_failed", error_text(error))
+
     def _failed(self, one: ClaimedTask, reason: str, error: str, now: datetime, mailing: Mailing | None) -> Record:
         return Record(
             message_id=one.message.id,
@@ -152,3 +125,12 @@ class Checker:
             attempt=Attempt(now, Outcome.PERMANENT, error=error),
             revision=mailing.revision if mailing else None,
         )
+
+
+def _template(mailing: Mailing) -> Template | None:
+    """The text of a mailing; None when it cannot be parsed, which the API would not have let in."""
+    try:
+        return parse_text(mailing.text)
+    except InvalidInput:
+        log.exception("mailing.unreadable", mailing_id=mailing.id)
+        return None

@@ -5,14 +5,16 @@ What could not be claimed is judged; what was won is checked.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from services.sender.containment import one_by_one
 from services.sender.intake import Intake
 from services.sender.task import CLAIM_LIMIT_S, Claim, ClaimedTask, Task
 from shared.runtime.clock import Clock
 from shared.store.connection import until_answered
+from shared.store.message_documents import ClaimedMessage
 from shared.store.message_statuses import MessageStatuses
 
 
@@ -41,6 +43,7 @@ class Claimer:
         report_store: Callable[[str], None],
         check: Callable[[list[ClaimedTask]], Awaitable[None]],
         judge: Callable[[list[Task]], Awaitable[None]],
+        let_go: Callable[[Task], None],
     ) -> None:
         """
         Args:
@@ -50,6 +53,7 @@ class Claimer:
             mend_after: how long after the claim's limit a scheduler looks after a message that is not heard of.
             check: takes what was won.
             judge: takes what could not be claimed.
+            let_go: takes a task whose message cannot even be read.
         """
         self._intake = intake
         self._statuses = statuses
@@ -62,15 +66,14 @@ class Claimer:
         self._report_store = report_store
         self._check = check
         self._judge = judge
+        self._let_go = let_go
         self._stopping = False
         self._gathering: asyncio.Task[list[Task]] | None = None
 
     async def run(self) -> None:
         """Claim until `stop`."""
         while not self._stopping:
-            await self._capacity.until_free()
-            count = min(self._batch_size, self._capacity.free())
-            self._gathering = asyncio.create_task(self._intake.gather(count, wait_s=self._batch_wait_s))
+            self._gathering = asyncio.create_task(self._gather())
             try:
                 tasks = await self._gathering
             except asyncio.CancelledError:
@@ -86,6 +89,13 @@ class Claimer:
         if self._gathering is not None:
             self._gathering.cancel()
 
+    async def _gather(self) -> list[Task]:
+        """A batch, as large as can be started within a second: looked at when there is something to claim."""
+        await self._intake.until_some()
+        await self._capacity.until_free()
+        count = min(self._batch_size, self._capacity.free())
+        return await self._intake.gather(count, wait_s=self._batch_wait_s)
+
     async def claim(self, tasks: list[Task]) -> None:
         """Claim a batch. Two commands for one message in it: the second is judged, or both would be called."""
         firsts: dict[int, Task] = {}
@@ -96,20 +106,29 @@ class Claimer:
             else:
                 firsts[task.message_id] = task
         claim = Claim(secrets.token_hex(12), self._clock.now(), self._clock.monotonic_s())
-        # Repeated until the store answers, with the same token: what an unheard try has won is then found.
-        won = await until_answered(
-            lambda: self._statuses.claim(
-                {task.message_id: task.command.attempt for task in firsts.values()},
-                token=claim.token,
-                sender=self._sender,
-                at=claim.at,
-                due_at=claim.at + self._due_after,
-            ),
-            report=self._report_store,
+        lost: list[Task] = []
+        parts = await one_by_one(
+            list(firsts.values()),
+            lambda part: self._win(part, claim),
+            let_go=lost.append,
+            name=lambda task: task.message_id,
+            stage="claim",
         )
-        claimed = [ClaimedTask(firsts.pop(message.id), message, claim) for message in won]
+        claimed = [ClaimedTask(firsts.pop(message.id), message, claim) for won in parts for message in won]
+        for task in lost:
+            self._let_go(firsts.pop(task.message_id))
         rest.extend(firsts.values())
         if claimed:
             await self._check(claimed)
         if rest:
             await self._judge(rest)
+
+    async def _win(self, tasks: Sequence[Task], claim: Claim) -> list[ClaimedMessage]:
+        """Repeated until the store answers, with the same token: what an unheard try has won is then found."""
+        attempts = {task.message_id: task.command.attempt for task in tasks}
+        return await until_answered(
+            lambda: self._statuses.claim(
+                attempts, token=claim.token, sender=self._sender, at=claim.at, due_at=claim.at + self._due_after
+            ),
+            report=self._report_store,
+        )

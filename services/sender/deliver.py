@@ -6,14 +6,14 @@ Measured: 64 workers beat a task per message; more help only with a slow provide
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
+from services.sender.error_text import error_text
 from services.sender.give_back import GiveBack
 from services.sender.ladder import Ladder
 from services.sender.outcome import Verdict, judge
-from services.sender.provider.provider import Answer, Call, Provider
+from services.sender.provider.provider import Answer, Call, Provider, Unsendable
 from services.sender.record import Finished
 from services.sender.task import ReadyTask
 from shared.domain.client import mask_phone
@@ -107,19 +107,16 @@ class Deliverer:
     async def _deliver(self, ready: ReadyTask) -> None:
         message = ready.claimed.message
         at = self._clock.now()
-        answer = await self._provider.deliver(
-            Call(
-                message.id,
-                message.phone,
-                ready.text,
-                lambda: self._start_within_s(ready),
-                ready.end_within_s(self._clock),
-            )
-        )
+        try:
+            answer = await self._call(ready)
+        except Unsendable as error:
+            answer = Answer(None, None, str(error), started=True, written=False, latency_ms=None)
+            verdict = Verdict(Outcome.PERMANENT, "unsendable")
+        else:
+            verdict = judge(answer, refusal_statuses=self._refusal_statuses)
         if not answer.started:
             await self._not_started(ready)
             return
-        verdict = judge(answer, refusal_statuses=self._refusal_statuses)
         log.info(
             "message.attempted",
             mailing_id=message.mailing_id,
@@ -142,11 +139,28 @@ class Deliverer:
         self._record(
             self._finished(
                 ready,
-                answer,
                 verdict,
                 Attempt(at, verdict.outcome, answer.http_status, answer.latency_ms, answer.error),
             )
         )
+
+    async def _call(self, ready: ReadyTask) -> Answer:
+        """Call; what a provider must not raise is an unknown outcome of this message, and of no other."""
+        message = ready.claimed.message
+        call = Call(
+            message.id,
+            message.phone,
+            ready.text,
+            lambda: self._start_within_s(ready),
+            ready.end_within_s(self._clock),
+        )
+        try:
+            return await self._provider.deliver(call)
+        except Unsendable:
+            raise
+        except Exception as error:
+            log.exception("provider.failed", mailing_id=message.mailing_id, message_id=message.id)
+            return Answer(None, None, error_text(error), started=True, written=True, latency_ms=None)
 
     def _start_within_s(self, ready: ReadyTask) -> float:
         return 0.0 if self._stopping else ready.start_within_s(self._clock)
@@ -159,7 +173,7 @@ class Deliverer:
         else:
             await self._give_back.hand_over([ready.claimed])
 
-    def _finished(self, ready: ReadyTask, answer: Answer, verdict: Verdict, attempt: Attempt) -> Finished:
+    def _finished(self, ready: ReadyTask, verdict: Verdict, attempt: Attempt) -> Finished:
         message = ready.claimed.message
         status, ambiguous = status_after(
             verdict.outcome,
@@ -168,13 +182,12 @@ class Deliverer:
             ambiguous=message.ambiguous,
             on_unknown=ready.mailing.on_unknown,
         )
-        ended_at = attempt.at + timedelta(milliseconds=answer.latency_ms or 0)
         record = Record(
             message_id=message.id,
             status=status,
             ambiguous=ambiguous,
             reason=verdict.reason,
-            due_at=self._ladder.due_at(status, message.attempt, message.last_attempt, ended_at),
+            due_at=self._ladder.due_at(status, message.attempt, message.last_attempt, self._clock.now()),
             attempt=attempt,
             revision=ready.mailing.revision,
         )

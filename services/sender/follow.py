@@ -69,13 +69,36 @@ class Follower:
         publication = Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, delivery.body, headers.as_headers())
         self._run(self._park(delivery, publication))
 
+    def let_go(self, task: Task) -> None:
+        """Settle a task that could not be finished: a scheduler brings its message back (see `containment`)."""
+        self._hand.settle(task)
+
+    async def until_idle(self) -> None:
+        """Wait until everything is confirmed."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def stop(self) -> None:
+        """Give up what is not confirmed yet: its commands are not acked, and come again."""
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _publish_and_settle(self, task: Task, publication: Publication) -> None:
-        await self._publish(publication)
+        try:
+            await self._publish(publication)
+        except Exception:
+            # A scheduler publishes a lost command again, and adds a dead letter that is missing.
+            log.exception("message.let_go", stage="follow", message_id=task.message_id)
         self._hand.settle(task)
 
     async def _park(self, delivery: Delivery, publication: Publication) -> None:
-        await self._publish(publication)
-        delivery.settle()
+        try:
+            await self._publish(publication)
+        except Exception:
+            log.exception("park.failed", bytes=len(delivery.body))  # not acked: it comes again with the next channel
+        else:
+            delivery.settle()
 
     async def _publish(self, publication: Publication) -> None:
         while True:
@@ -89,15 +112,4 @@ class Follower:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         running = asyncio.create_task(work)
         self._running.add(running)
-        running.add_done_callback(self._done)
-
-    def _done(self, running: "asyncio.Task[None]") -> None:
-        self._running.discard(running)
-        if not running.cancelled() and running.exception() is not None:
-            log.error("follow.failed", error=repr(running.exception()))
-
-    async def stop(self) -> None:
-        """Give up what is not confirmed yet: its commands are not acked, and come again."""
-        for running in list(self._running):
-            running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        running.add_done_callback(self._running.discard)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from services.sender.containment import one_by_one
 from services.sender.follow import Follower, dead_letter, hand_over, wait
 from services.sender.task import ClaimedTask, Task
 from shared.broker.publisher import Publication
@@ -82,15 +83,24 @@ class GiveBack:
         update: Callable[[list[int], str], Awaitable[int]],
         follow: Callable[[ClaimedTask], Publication | None],
     ) -> None:
-        for token, batch in group_by_token(tasks).items():
-            message_ids = [one.message.id for one in batch]
+        async def undo(batch: Sequence[ClaimedTask]) -> None:
+            message_ids, token = [one.message.id for one in batch], batch[0].claim.token
             matched = await until_answered(partial(update, message_ids, token), report=self._report_store)
             if matched == len(batch):
                 self._follower.follow((one.task, follow(one)) for one in batch)
-            else:
-                for one in batch:
-                    one.task.recover = True
-                await self._judge([one.task for one in batch])
+                return
+            for one in batch:
+                one.task.recover = True
+            await self._judge([one.task for one in batch])
+
+        for batch in group_by_token(tasks).values():
+            await one_by_one(
+                batch,
+                undo,
+                let_go=lambda one: self._follower.let_go(one.task),
+                name=lambda one: one.message.id,
+                stage="give_back",
+            )
 
 
 def group_by_token(tasks: Sequence[ClaimedTask]) -> dict[str, list[ClaimedTask]]:

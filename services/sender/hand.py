@@ -15,6 +15,10 @@ class Hand:
         self._tasks: set[Task] = set()
         self._settled = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def take(self, task: Task) -> None:
         self._tasks.add(task)
@@ -37,8 +41,8 @@ class Hand:
             await self._emptied.wait()
 
     async def ack_settled(self, consumer: Consumer) -> None:
-        """Ack until cancelled."""
-        while True:
+        """Ack until `close`. Not to be cancelled in the middle of an ack: one that is sent twice closes the channel."""
+        while not self._closed:
             try:
                 async with asyncio.timeout(FLUSH_EVERY_S):
                     await self._settled.wait()
@@ -46,3 +50,8 @@ class Hand:
                 pass
             self._settled.clear()
             await consumer.flush_acks()
+
+    def close(self) -> None:
+        """Ack what is settled by now, and then no more."""
+        self._closed = True
+        self._settled.set()

@@ -8,6 +8,7 @@ import structlog
 from services.sender.follow import Follower
 from services.sender.hand import Hand
 from services.sender.task import Task
+from shared.broker.acks import Acks
 from shared.broker.delivery import Delivery
 from shared.contracts.commands import SendCommand
 from shared.contracts.version import Unparseable
@@ -23,9 +24,17 @@ class Intake:
         self._follower = follower
         self._pending: deque[Task] = deque()
         self._arrived = asyncio.Event()
+        self._channel: Acks | None = None
+        self._closed = False
 
     def take_over(self, delivery: Delivery) -> None:
         """The consumer's callback."""
+        if self._closed:
+            return
+        if delivery.acks is not self._channel:
+            # A new channel brings another prefetch of deliveries: what the lost one has brought must not pile up.
+            self._channel = delivery.acks
+            self._drop_lost()
         try:
             command = SendCommand.from_body(delivery.body)
         except Unparseable as error:
@@ -37,14 +46,18 @@ class Intake:
         self._pending.append(task)
         self._arrived.set()
 
-    async def gather(self, count: int, *, wait_s: float) -> list[Task]:
-        """At least one task, and up to `count` if they come within `wait_s` of the first.
-
-        Tasks whose channel is gone are dropped: the broker delivers them again.
-        """
+    async def until_some(self) -> None:
+        """Wait until there is a task."""
         while not self._pending:
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def gather(self, count: int, *, wait_s: float) -> list[Task]:
+        """Up to `count` tasks, as many as come within `wait_s` of the first.
+
+        Tasks whose channel is gone are dropped: the broker delivers them again. So there may be none.
+        """
+        await self.until_some()
         deadline = asyncio.get_running_loop().time() + wait_s
         try:
             async with asyncio.timeout_at(deadline):
@@ -57,14 +70,25 @@ class Intake:
 
     def again(self, task: Task) -> None:
         """A task that has to be claimed after all."""
+        if self._closed:
+            self._hand.drop(task)
+            return
         self._pending.append(task)
         self._arrived.set()
 
-    def drop_all(self) -> None:
-        """Let go of what has not been claimed: the broker gives it to another sender."""
+    def close(self) -> None:
+        """Take nothing over any more, and let go of what is not claimed: the broker gives it to another sender."""
+        self._closed = True
         for task in self._pending:
             self._hand.drop(task)
         self._pending.clear()
+
+    def _drop_lost(self) -> None:
+        kept = [task for task in self._pending if task.delivery.acks.is_open]
+        for task in self._pending:
+            if not task.delivery.acks.is_open:
+                self._hand.drop(task)
+        self._pending = deque(kept)
 
     def _take_pending(self, count: int) -> list[Task]:
         taken: list[Task] = []

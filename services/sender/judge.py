@@ -4,13 +4,15 @@ Most often nothing: it is acked. A recovering one (delivered again, or published
 of unfinished work, so it finishes what it finds at its own attempt.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 import structlog
 
+from services.sender.containment import one_by_one
+from services.sender.current_mailings import read_mailings
 from services.sender.follow import Follower, dead_letter, retry, wait
 from services.sender.ladder import Ladder
 from services.sender.record import Finished
@@ -56,10 +58,8 @@ def find(task: Task, standing: Standing | None, now: datetime) -> Finding:
         return Finding.CLAIMABLE
     if not task.recover or standing.attempt != attempt:
         return Finding.NOTHING_TO_DO
-    if standing.status is SENDING:
-        claimed_at = standing.claimed_at
-        young = claimed_at is not None and now - claimed_at < CLAIM_LIMIT
-        return Finding.YOUNG_CLAIM if young else Finding.OUTLIVED_CLAIM
+    if standing.status is SENDING and standing.claimed_at is not None:
+        return Finding.YOUNG_CLAIM if now - standing.claimed_at < CLAIM_LIMIT else Finding.OUTLIVED_CLAIM
     if standing.status is RETRYING:
         return Finding.RETRY_MISSING
     if standing.status in DEAD:
@@ -94,8 +94,13 @@ class Judge:
         self._again = again
         self._record = record
 
-    async def judge(self, tasks: list[Task]) -> None:
+    async def judge(self, tasks: Sequence[Task]) -> None:
         """Finish, wait, claim again or ack, for each task."""
+        await one_by_one(
+            tasks, self._judge, let_go=self._follower.let_go, name=lambda task: task.message_id, stage="judge"
+        )
+
+    async def _judge(self, tasks: Sequence[Task]) -> None:
         message_ids = {task.message_id for task in tasks}
         standings = await until_answered(lambda: self._store.messages.standings(message_ids), report=self._report_store)
         now = self._clock.now()
@@ -104,11 +109,16 @@ class Judge:
             for task in tasks
             for standing in (standings.get(task.message_id),)
         ]
-        outlived = [one for one in judged if one.finding is Finding.OUTLIVED_CLAIM]
-        if outlived:
-            await self._record_outlived(outlived)
+        policies = await self._policies([one for one in judged if one.finding is Finding.OUTLIVED_CLAIM])
+        recorded: set[int] = set()
         for one in judged:
-            self._finish(one)
+            if one.finding is not Finding.OUTLIVED_CLAIM or one.standing is None:
+                self._finish(one)
+            elif one.standing.id in recorded:  # a second command for it
+                self._follower.follow([(one.task, wait(one.task))])
+            else:
+                recorded.add(one.standing.id)
+                self._record(self._outlived(one.task, one.standing, policies[one.standing.mailing_id]))
 
     def _finish(self, judged: Judged) -> None:
         task, standing = judged.task, judged.standing
@@ -124,24 +134,17 @@ class Judge:
         elif judged.finding is Finding.NOTHING_TO_DO:
             self._follower.follow([(task, None)])
 
-    async def _record_outlived(self, outlived: Iterable[Judged]) -> None:
-        """A claim that outlived its limit: its sender is gone, and whether it called nobody can know."""
-        found = {one.standing.id: one for one in outlived if one.standing is not None}
-        mailings = await until_answered(
-            lambda: self._store.mailings.current({one.task.command.mailing_id for one in found.values()}),
-            report=self._report_store,
-        )
-        for one in found.values():
-            if one.standing is None or one.standing.claim_token is None:
-                continue
-            mailing = mailings.get(one.standing.mailing_id)
-            policy = mailing.on_unknown if mailing else OnUnknown.HOLD
-            self._record(self._outlived(one.task, one.standing, one.standing.claim_token, policy))
-        for one in outlived:
-            if one.standing is None or found.get(one.standing.id) is not one:
-                self._follower.follow([(one.task, wait(one.task))])
+    async def _policies(self, outlived: Sequence[Judged]) -> dict[int, OnUnknown]:
+        """By mailing: what to do about an unknown outcome. Nothing is sent again for one that cannot be asked."""
+        mailing_ids = {one.standing.mailing_id for one in outlived if one.standing is not None}
+        if not mailing_ids:
+            return {}
+        mailings = await read_mailings(self._store.mailings, mailing_ids, report=self._report_store)
+        found = {mailing_id: mailings.get(mailing_id) for mailing_id in mailing_ids}
+        return {mailing_id: one.on_unknown if one else OnUnknown.HOLD for mailing_id, one in found.items()}
 
-    def _outlived(self, task: Task, standing: Standing, token: str, policy: OnUnknown) -> Finished:
+    def _outlived(self, task: Task, standing: Standing, policy: OnUnknown) -> Finished:
+        """A claim that outlived its limit: its sender is gone, and whether it called nobody can know."""
         status, ambiguous = status_after(
             Outcome.UNKNOWN,
             attempt=standing.attempt,
@@ -167,6 +170,5 @@ class Judge:
             attempt=Attempt(standing.claimed_at or now, Outcome.UNKNOWN, error="the sender was lost"),
             revision=None,
         )
-        return Finished(
-            task, token, record, standing.client_id, self._ladder.step(standing.attempt, standing.last_attempt)
-        )
+        step = self._ladder.step(standing.attempt, standing.last_attempt)
+        return Finished(task, standing.claim_token or "", record, standing.client_id, step)

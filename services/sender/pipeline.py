@@ -30,6 +30,8 @@ from shared.runtime.clock import Clock
 from shared.store.message_statuses import Record
 from shared.store.store import Store
 
+LAST_ACK_S = 2.0  # longest wait, at a stop, for the last acks to be written
+
 log = structlog.get_logger()
 
 
@@ -139,41 +141,43 @@ class Pipeline:
             report_store=report_store,
             check=checker.check,
             judge=self._judge.judge,
+            let_go=self._follower.let_go,
         )
 
     async def run(self, stop: asyncio.Event, *, stop_within_s: float) -> None:
-        """Work until the stop; then finish what is in hand, but not for longer than `stop_within_s` seconds."""
+        """Work until the stop; then finish what is in hand, but not for longer than `stop_within_s` seconds.
+
+        The closing of the channel comes after that; with a broker that does not answer it takes its own few seconds.
+        """
         async with asyncio.TaskGroup() as group:
             consuming = group.create_task(self._consumer.run())
             claiming = group.create_task(self._claimer.run())
-            working = [
-                group.create_task(self._deliverer.run()),
-                group.create_task(self._recorder.run()),
-                group.create_task(self._hand.ack_settled(self._consumer)),
-            ]
+            working = [group.create_task(self._deliverer.run()), group.create_task(self._recorder.run())]
+            acking = group.create_task(self._hand.ack_settled(self._consumer))
             await stop.wait()
-            log.info("sender.stopping")
-            consuming.cancel()
-            await asyncio.wait([consuming])
-            await self._finish(claiming, stop_within_s)
-            for work in (claiming, *working):
+            log.info("sender.stopping", tasks=len(self._hand))
+            await self._finish(consuming, claiming, stop_within_s)
+            for work in (consuming, claiming, *working):
                 work.cancel()
-        await self._follower.stop()
-        await self._consumer.flush_acks()
+            await self._follower.stop()
+            self._hand.close()
+            await asyncio.wait([acking], timeout=LAST_ACK_S)
+            acking.cancel()
         await self._consumer.close()
 
-    async def _finish(self, claiming: "asyncio.Task[None]", within_s: float) -> None:
+    async def _finish(self, consuming: "asyncio.Task[None]", claiming: "asyncio.Task[None]", within_s: float) -> None:
         """No new claims, no new calls; calls under way end, outcomes are recorded, the rest is handed over."""
         try:
             async with asyncio.timeout(within_s):
                 self._deliverer.stop()
                 self._claimer.stop()
-                self._intake.drop_all()
-                await asyncio.wait([claiming])
-                self._intake.drop_all()
+                self._intake.close()
+                consuming.cancel()
+                await asyncio.wait([consuming, claiming])
                 await self._hand.until_empty()
+                await self._follower.until_idle()
         except TimeoutError:
-            log.warning("sender.stopped_with_work", within_s=within_s)
+            log.warning("sender.stopped_with_work", within_s=within_s, tasks=len(self._hand))
 
     async def _rejudge(self, tasks: list[Task]) -> None:
         await self._judge.judge(tasks)

@@ -5,9 +5,10 @@ is repeated until the store answers; it never goes back to calling.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from services.sender.containment import one_by_one
 from services.sender.follow import Follower, dead_letter, retry
 from services.sender.task import Task
 from shared.broker.publisher import Publication
@@ -73,8 +74,14 @@ class Recorder:
             by_token: dict[str, list[Finished]] = {}
             for finished in await self._gather():
                 by_token.setdefault(finished.token, []).append(finished)
-            for token, batch in by_token.items():
-                await self._record(token, batch)
+            for batch in by_token.values():
+                await one_by_one(
+                    batch,
+                    self._record,
+                    let_go=lambda one: self._follower.let_go(one.task),
+                    name=lambda one: one.task.message_id,
+                    stage="record",
+                )
 
     async def _gather(self) -> list[Finished]:
         batch = [await self._queue.get()]
@@ -87,10 +94,11 @@ class Recorder:
             pass
         return batch
 
-    async def _record(self, token: str, batch: list[Finished]) -> None:
+    async def _record(self, batch: Sequence[Finished]) -> None:
+        """Record outcomes of one token."""
+        records, token = [one.record for one in batch], batch[0].token
         matched = await until_answered(
-            lambda: self._statuses.record([one.record for one in batch], token=token, now=self._clock.now()),
-            report=self._report_store,
+            lambda: self._statuses.record(records, token=token, now=self._clock.now()), report=self._report_store
         )
         if matched == len(batch):
             self._follower.follow((one.task, one.what_follows()) for one in batch)

@@ -10,9 +10,10 @@ from collections import OrderedDict
 import aiormq
 import structlog
 
-from shared.broker.gateway import is_loss
+from shared.broker.gateway import describe, is_loss
 
 STUCK_S = 1.0  # after this long behind an unfinished delivery, a finished one is acked by itself
+FLUSH_TIMEOUT_S = 10.0
 
 log = structlog.get_logger()
 
@@ -24,15 +25,12 @@ class Acks:
         self._channel = channel
         self._unsettled: OrderedDict[int, float | None] = OrderedDict()  # tag -> when it was settled, not yet acked
         self._sending = asyncio.Lock()
-
-    @property
-    def unsettled(self) -> int:
-        """Deliveries not acked yet."""
-        return len(self._unsettled)
+        self._given_up = False
 
     @property
     def is_open(self) -> bool:
-        return not self._channel.is_closed
+        """Whether what was delivered can still be acked; else the broker delivers it again."""
+        return not self._given_up and not self._channel.is_closed
 
     def delivered(self, tag: int) -> None:
         """Note a delivery. Called in the order of the tags, or `multiple` would ack what was never seen."""
@@ -43,6 +41,11 @@ class Acks:
         if tag in self._unsettled:
             self._unsettled[tag] = asyncio.get_running_loop().time()
 
+    def give_up(self) -> None:
+        """Ack nothing more: the channel is about to be closed, and an ack behind that costs the whole connection."""
+        self._given_up = True
+        self._unsettled.clear()
+
     async def flush(self) -> None:
         """Ack what is settled: the contiguous prefix in one frame, and what has long been stuck behind it singly.
 
@@ -50,22 +53,39 @@ class Acks:
         its CPU. A lost channel is not an error: its deliveries come again.
         """
         async with self._sending:
-            prefix = 0
-            for tag, settled_at in self._unsettled.items():
-                if settled_at is None:
-                    break
-                prefix = tag
-            stuck_since = asyncio.get_running_loop().time() - STUCK_S
             try:
-                if prefix:
-                    await self._channel.basic_ack(prefix, multiple=True)
-                    while self._unsettled and next(iter(self._unsettled)) <= prefix:
-                        self._unsettled.popitem(last=False)
-                for tag in [tag for tag, at in self._unsettled.items() if at is not None and at < stuck_since]:
-                    await self._channel.basic_ack(tag)
-                    del self._unsettled[tag]
+                async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                    if prefix := self._settled_prefix():
+                        await self._ack(prefix, multiple=True)
+                    for tag in self._stuck():
+                        await self._ack(tag, multiple=False)
             except BaseException as error:
                 if not is_loss(error):
                     raise
-                log.info("acks.lost", unsettled=len(self._unsettled))
-                self._unsettled.clear()
+                log.info("acks.lost", unsettled=len(self._unsettled), error=describe(error))
+                self.give_up()
+
+    def _settled_prefix(self) -> int:
+        """The last tag before the first delivery that is not settled; 0 when there is none."""
+        prefix = 0
+        for tag, settled_at in self._unsettled.items():
+            if settled_at is None:
+                break
+            prefix = tag
+        return prefix
+
+    def _stuck(self) -> list[int]:
+        since = asyncio.get_running_loop().time() - STUCK_S
+        return [tag for tag, settled_at in self._unsettled.items() if settled_at is not None and settled_at < since]
+
+    async def _ack(self, tag: int, *, multiple: bool) -> None:
+        if self._given_up:
+            return
+        # Without waiting for the socket: so an ack that is given up in the middle has not been written, and is not
+        # written twice. Nothing would be known by waiting either: an ack has no answer.
+        await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+        if not multiple:
+            self._unsettled.pop(tag, None)
+            return
+        while self._unsettled and next(iter(self._unsettled)) <= tag:
+            self._unsettled.popitem(last=False)

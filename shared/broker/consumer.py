@@ -40,6 +40,7 @@ class Consumer:
         self._on_delivery = on_delivery
         self._acks: Acks | None = None
         self._channel: AbstractChannel | None = None
+        self._lost = asyncio.Event()
 
     async def run(self) -> None:
         """Consume until cancelled; then the consumer is cancelled at the broker, and the channel stays open for acks.
@@ -56,17 +57,35 @@ class Consumer:
 
     async def flush_acks(self) -> None:
         """Ack what has been settled."""
-        if self._acks is not None:
-            await self._acks.flush()
+        acks = self._acks
+        if acks is None:
+            return
+        await acks.flush()
+        if acks is self._acks and not acks.is_open:
+            self._lost.set()  # what lies unacked in the channel comes again only when that is closed
 
     async def close(self) -> None:
         """Close the channel; the broker delivers again whatever is not acked."""
+        if self._acks is not None:
+            self._acks.give_up()
         if self._channel is not None:
             await close_channel(self._channel)
 
     async def _consume(self) -> None:
-        channel = self._channel = await self._gateway.channel()
-        lost = asyncio.Event()
+        self._channel = await self._gateway.channel()
+        try:
+            await self._consume_on(self._channel)
+        except BrokerUnavailable:
+            await self.close()
+            raise
+        log.warning("consumer.lost", queue=self._queue)
+        await self.close()
+        # A queue that was deleted by hand is declared again before the next try.
+        await self._gateway.declare_again()
+
+    async def _consume_on(self, channel: AbstractChannel) -> None:
+        """Consume until the channel or the consumer is lost."""
+        lost = self._lost = asyncio.Event()
         try:
             async with asyncio.timeout(RPC_TIMEOUT_S):
                 underlay = await channel.get_underlay_channel()
@@ -87,10 +106,6 @@ class Consumer:
         except asyncio.CancelledError:
             await self._cancel(underlay, started.consumer_tag)
             raise
-        log.warning("consumer.lost", queue=self._queue)
-        await close_channel(channel)
-        # A queue that was deleted by hand is declared again before the next try.
-        await self._gateway.declare_again()
 
     def _take_over(self, acks: Acks) -> Callable[[DeliveredMessage], Any]:
         async def take_over(message: DeliveredMessage) -> None:

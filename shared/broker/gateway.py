@@ -9,11 +9,12 @@ so whose acks, belong to a channel that is gone.
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Self
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalidStateError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from yarl import URL
 
 from shared.broker.topology import TOPOLOGY, Topology
@@ -21,32 +22,24 @@ from shared.errors import BrokerUnavailable
 
 HEARTBEAT_S = 10  # a dead peer is noticed after three of these; the default of 60 means minutes
 CONNECT_TIMEOUT_S = 5.0
+DECLARE_TIMEOUT_S = 10.0  # a node that has just started takes its time for each quorum queue
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MAX_S = 3.0
-
-LOSSES: tuple[type[BaseException], ...] = (
-    *CONNECTION_EXCEPTIONS,
-    AMQPError,
-    ChannelInvalidStateError,
-    ConnectionError,
-    OSError,
-    TimeoutError,
-    RuntimeError,  # "connection is closed", raised by aio-pika for a connection that was lost a moment ago
-)
-"""What aio-pika may raise when the broker is away or goes away in the middle."""
 
 log = structlog.get_logger()
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error means a lost broker.
+    """Whether an error means a lost broker, or that it did not answer in time (a TimeoutError is an OSError).
 
-    aio-pika cancels whoever waits on a connection that it declares stuck: a CancelledError that nobody asked for.
+    Some do not look it. A channel or connection that is gone raises RuntimeError. aio-pika cancels whoever waits on a
+    connection that it declares stuck: a CancelledError that nobody asked for. And when a connection ends just behind
+    a whole frame, aiormq fails whoever waits on it with a bare `Exception()` (FutureStore.reject_all without an error).
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() == 0
-    return isinstance(error, LOSSES)
+    return isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception
 
 
 class Gateway:
@@ -67,21 +60,18 @@ class Gateway:
         self._changed = asyncio.Condition()
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._declaring: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Gateway":
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_up(), name="broker gateway")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._connection is not None:
-            await _close(self._connection)
-
-    @property
-    def is_up(self) -> bool:
-        return self._connection is not None
+        tasks = [task for task in (self._task, self._declaring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._connection = None
 
     async def connection(self, *, within_s: float | None = None) -> AbstractConnection:
         """The connection, as soon as there is one.
@@ -112,23 +102,36 @@ class Gateway:
                 return await connection.channel(publisher_confirms=True, on_return_raises=True)
         except BaseException as error:
             if is_loss(error):
-                self._lost.set()
-                raise BrokerUnavailable(f"no channel: {error!r}") from error
+                if connection is self._connection:  # else another has been made meanwhile
+                    self._lost.set()
+                raise BrokerUnavailable(f"no channel: {describe(error)}") from error
             raise
 
     async def declare_again(self) -> None:
-        """Declare the topology once more: a queue may have been deleted by hand.
+        """Declare the topology once more: a queue may have been deleted by hand. Whoever asks meanwhile, shares it.
 
         Raises:
             BrokerUnavailable: the broker is away, or a queue of another form stands in the way.
         """
+        if self._declaring is None or self._declaring.done():
+            self._declaring = asyncio.create_task(self._declare(), name="broker topology")
+            self._declaring.add_done_callback(_retrieve)  # everybody who asked may have given up
+        try:
+            # Whoever gives up waiting is not held up by the closing of the channel.
+            await asyncio.shield(self._declaring)
+        except asyncio.CancelledError as error:
+            if not is_loss(error):
+                raise
+            raise BrokerUnavailable("topology not declared: the gateway was closed") from error
+
+    async def _declare(self) -> None:
         channel = await self.channel(within_s=CONNECT_TIMEOUT_S)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(DECLARE_TIMEOUT_S):
                 await self._topology.declare(channel)
         except BaseException as error:
             if is_loss(error):
-                raise BrokerUnavailable(f"topology not declared: {error!r}") from error
+                raise BrokerUnavailable(f"topology not declared: {describe(error)}") from error
             raise
         finally:
             await close_channel(channel)
@@ -140,25 +143,31 @@ class Gateway:
                 connection = await self._connect()
             except BaseException as error:
                 if not is_loss(error):
-                    raise
+                    if not isinstance(error, Exception):
+                        raise
+                    # Whoever waits for a connection would else wait in silence.
+                    log.exception("gateway.failed")
                 self._report(f"away: {describe(error)}")
                 await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
                 wait_s = min(RECONNECT_MAX_S, wait_s * 2)
                 continue
             wait_s = RECONNECT_FIRST_S
-            self._report("up")
-            await self._set(connection)
-            await self._lost.wait()
-            await self._set(None)
-            self._report("away: connection lost")
-            await _close(connection)
+            try:
+                await self._set(connection)
+                self._report("up")
+                await self._lost.wait()
+                await self._set(None)
+                self._report("away: connection lost")
+            finally:
+                await _close(connection)
 
     async def _connect(self) -> AbstractConnection:
         self._lost = lost = asyncio.Event()
-        connection = await aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            connection = await aio_pika.connect(self._url)
         try:
             connection.close_callbacks.add(_setter(lost))
-            async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+            async with asyncio.timeout(DECLARE_TIMEOUT_S):
                 channel = await connection.channel()
                 await self._topology.declare(channel)
                 await channel.close()
@@ -171,6 +180,11 @@ class Gateway:
         async with self._changed:
             self._connection = connection
             self._changed.notify_all()
+
+
+def _retrieve(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _setter(event: asyncio.Event) -> Callable[..., None]:

@@ -1,6 +1,8 @@
 """Queues as they are now: how much lies in them, and taking single messages out."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiormq
@@ -36,12 +38,8 @@ class QueueReader:
         Raises:
             BrokerUnavailable: the broker is away, or the queue is not there (and is being declared again).
         """
-        channel = await self._underlay()
-        try:
-            async with asyncio.timeout(RPC_TIMEOUT_S):
-                declared = await channel.queue_declare(queue, passive=True)
-        except BaseException as error:
-            raise await self._translated(error) from error
+        async with self._channel_for_one_call() as (channel, _):
+            declared = await channel.queue_declare(queue, passive=True)
         return Depth(ready=declared.message_count or 0, consumers=declared.consumer_count or 0)
 
     async def take(self, queue: str) -> Delivery | None:
@@ -50,13 +48,8 @@ class QueueReader:
         Raises:
             BrokerUnavailable: as for `depth`.
         """
-        channel = await self._underlay()
-        try:
-            async with asyncio.timeout(RPC_TIMEOUT_S):
-                got = await channel.basic_get(queue)
-        except BaseException as error:
-            raise await self._translated(error) from error
-        return Delivery.of(got, self._acks) if self._acks is not None else None
+        async with self._channel_for_one_call() as (channel, acks):
+            return Delivery.of(await channel.basic_get(queue), acks)
 
     async def ack(self) -> None:
         """Ack what was taken and settled."""
@@ -65,21 +58,30 @@ class QueueReader:
 
     async def close(self) -> None:
         """Close the channel: what was taken and not acked returns to its queue."""
+        if self._acks is not None:
+            self._acks.give_up()
         if self._channel is not None:
             await close_channel(self._channel)
-            self._channel = None
+        self._channel = self._acks = None
 
-    async def _underlay(self) -> aiormq.abc.AbstractChannel:
-        if self._channel is None or self._channel.is_closed:
+    @asynccontextmanager
+    async def _channel_for_one_call(self) -> AsyncIterator[tuple[aiormq.abc.AbstractChannel, Acks]]:
+        """The channel, for one call on it. If that fails, the channel is given up, a missing queue declared again."""
+        try:
+            opened = await self._opened()
+            async with asyncio.timeout(RPC_TIMEOUT_S):
+                yield opened
+        except BaseException as error:
+            if not is_loss(error):
+                raise
+            await self.close()
+            if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
+                await self._gateway.declare_again()
+            raise BrokerUnavailable(describe(error)) from error
+
+    async def _opened(self) -> tuple[aiormq.abc.AbstractChannel, Acks]:
+        if self._channel is None or self._acks is None or not self._acks.is_open:
+            await self.close()
             self._channel = await self._gateway.channel(within_s=RPC_TIMEOUT_S)
             self._acks = Acks(await self._channel.get_underlay_channel())
-        return await self._channel.get_underlay_channel()
-
-    async def _translated(self, error: BaseException) -> BaseException:
-        """The error as Mailrun's own; the channel is given up, and a missing queue declared again."""
-        if not is_loss(error):
-            return error
-        await self.close()
-        if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
-            await self._gateway.declare_again()
-        return BrokerUnavailable(describe(error))
+        return await self._channel.get_underlay_channel(), self._acks

@@ -1,14 +1,12 @@
 """Commands: imperatives that one service gives another."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from shared.contracts.version import Contract, Unparseable, describe
+from shared.contracts.version import Contract
 
 Int64Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-
-LARGEST_BODY_BYTES = 4_096  # a command is about 100 bytes; what is larger was not published by Mailrun
 
 
 class SendCommand(Contract):
@@ -29,17 +27,3 @@ class SendCommand(Contract):
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     recover: bool = False
     request_id: Annotated[str, Field(max_length=200)] | None = None
-
-    @classmethod
-    def from_body(cls, body: bytes) -> Self:
-        """The command in a body.
-
-        Raises:
-            Unparseable: it is none.
-        """
-        if len(body) > LARGEST_BODY_BYTES:
-            raise Unparseable(f"body of {len(body)} bytes, a command has at most {LARGEST_BODY_BYTES}")
-        try:
-            return cls.model_validate_json(body)
-        except ValidationError as error:
-            raise Unparseable(describe(error)) from error

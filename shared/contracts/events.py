@@ -1,10 +1,10 @@
 """Events: what happened to a mailing, in the past tense. They wake somebody up and carry no truth of their own."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, field_serializer
+from pydantic import AwareDatetime, Field, field_serializer
 
 from shared.contracts.commands import Int64Id
 from shared.contracts.version import Contract
@@ -30,7 +30,7 @@ class MailingEvent(Contract):
 
     kind: MailingEventKind
     mailing_id: Int64Id
-    at: datetime
+    at: AwareDatetime
     request_id: Annotated[str, Field(max_length=200)] | None = None
 
     @property
@@ -38,5 +38,5 @@ class MailingEvent(Contract):
         return f"mailing.{self.kind}.v1"
 
     @field_serializer("at")
-    def _with_milliseconds(self, at: datetime) -> str:
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _in_utc_with_milliseconds(self, at: datetime) -> str:
+        return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

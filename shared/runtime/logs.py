@@ -10,6 +10,8 @@ from typing import Literal
 
 import structlog
 
+TOLD_BY_OURSELVES = ("aio_pika", "aiormq")  # each lost connection is one line of the gateway's, not twenty of theirs
+
 
 def configure_logs(service: str, *, level: str, log_format: Literal["json", "console"]) -> None:
     """Set up structlog, and send what libraries log through it.
@@ -47,4 +49,6 @@ def configure_logs(service: str, *, level: str, log_format: Literal["json", "con
     logging.basicConfig(
         handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True
     )
+    for library in TOLD_BY_OURSELVES:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     structlog.contextvars.bind_contextvars(service=service)

@@ -125,6 +125,15 @@ def window_document(window: LocalWindow | None) -> Document | None:
     return {"start": f"{window.start:%H:%M}", "end": f"{window.end:%H:%M}"} if window else None
 
 
+def document_value(value: object) -> object:
+    """How the value of a field is kept."""
+    if isinstance(value, Audience):
+        return audience_document(value)
+    if isinstance(value, LocalWindow):
+        return window_document(value)
+    return value.value if isinstance(value, OnUnknown) else value
+
+
 def _audience(document: Document) -> Audience:
     return Audience(tuple(document["operator_codes"]), tuple(document["tags"]), document["everyone"])
 

@@ -92,7 +92,8 @@ class MailingWork:
         """Lease the mailing that was served longest ago among those that have something to do.
 
         Args:
-            owner: name of the scheduler, for people.
+            owner: name of the scheduler, unlike that of any other. A lease of its own that it still finds is one that
+                it could not give back (the store was away), since it does one chunk at a time: it takes its place.
             lease_s: how long the lease lasts, seconds.
         """
         token = secrets.token_hex(12)
@@ -102,7 +103,7 @@ class MailingWork:
                 "look_at": {"$lte": now},
                 "$and": [
                     {"$or": [{"fan_out": {"$ne": None}}, {"status": CANCELLED.value}]},
-                    {"$or": [{"lease": None}, {"lease.until": {"$lte": now}}]},
+                    {"$or": [{"lease": None}, {"lease.until": {"$lte": now}}, {"lease.owner": owner}]},
                 ],
             },
             {"$set": {"lease": lease, "served_at": now}},
@@ -123,6 +124,16 @@ class MailingWork:
         query: Document = {"_id": leased.mailing.id, "lease.token": leased.token}
         seen = query | {"updated_at": leased.mailing.updated_at}
         written = await self._collection.update_one(seen, {"$set": settings | {"look_at": look_at}})
+        if not written.matched_count:
+            written = await self._collection.update_one(query, {"$set": settings})
+        return bool(written.matched_count)
+
+    async def finish_window_change(self, leased: LeasedMailing, *, look_at: datetime) -> bool:
+        """Note that a new window has been taken into account, unless there is a newer one; give the lease back."""
+        query: Document = {"_id": leased.mailing.id, "lease.token": leased.token}
+        seen = query | {"revision": leased.mailing.revision}
+        settings: Document = {"lease": None, "look_at": look_at}
+        written = await self._collection.update_one(seen, {"$set": settings | {"window_changed": False}})
         if not written.matched_count:
             written = await self._collection.update_one(query, {"$set": settings})
         return bool(written.matched_count)
@@ -186,8 +197,9 @@ class MailingWork:
         )
 
     async def next_look_at(self) -> datetime | None:
-        """The earliest instant, past ones included, at which a mailing wants to be looked at."""
-        document = await self._collection.find_one({"look_at": {"$ne": None}}, {"look_at": 1}, sort=[("look_at", 1)])
+        """The earliest instant, past ones included, at which a mailing that is not leased wants to be looked at."""
+        query = {"look_at": {"$ne": None}, "lease": None}
+        document = await self._collection.find_one(query, {"look_at": 1}, sort=[("look_at", 1)])
         return document["look_at"] if document else None
 
 

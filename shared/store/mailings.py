@@ -5,27 +5,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from bson import BSON
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
-from shared.domain.audience import Audience
 from shared.domain.mailing import CANCELLED, COMPLETED, PAUSED, RUNNING, SCHEDULED, Mailing, MailingStatus
-from shared.domain.message import OnUnknown
-from shared.domain.window import LocalWindow
-from shared.errors import NotFound
+from shared.domain.message import DEAD
+from shared.errors import Conflict, NotFound
 from shared.store.connection import Document, at_the_edge
 from shared.store.mailing_documents import (
     Replay,
-    audience_document,
+    document_value,
     from_document,
     replay_document,
     to_document,
-    window_document,
 )
 from shared.store.sequences import Sequences
 
 SEQUENCE = "mailings"
-MAX_REPLAYS_PENDING = 100
+MAX_REPLAYS_PENDING = 10
+MAX_REVISIONS_BYTES = 4_000_000
+"""With the pending replays, 14 bytes for each id, and the statistics far below the 16 MB of a document."""
+
+WITHOUT_HISTORY = {"revisions": 0, "replays": 0}
+FOR_LISTS = WITHOUT_HISTORY | {
+    f"statistics.{name}": 0 for name in ("by_operator_code", "by_tag", "by_attempt", "sent_per_minute", "failures")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,27 @@ class Mailings:
         self._collection = database["mailings"]
         self._sequences = sequences
 
-    async def create(self, mailing: Mailing, now: datetime) -> Mailing:
-        """Store a new mailing; its id is given here."""
-        mailing_id = await self._sequences.reserve(SEQUENCE, 1)
+    async def reserve_id(self) -> int:
+        """An id that no mailing has, and that none gets but under `create`."""
+        return await self._sequences.reserve(SEQUENCE, 1)
+
+    async def create(self, mailing: Mailing, now: datetime, *, mailing_id: int | None = None) -> Mailing:
+        """Store a new mailing.
+
+        Args:
+            mailing_id: a reserved id. If there is a mailing of this id, it is left alone and returned: it was created
+                by a request whose answer was lost.
+
+        Raises:
+            NotFound: the mailing of this id has been deleted already.
+        """
+        if mailing_id is None:
+            mailing_id = await self.reserve_id()
         mailing = replace(mailing, id=mailing_id, created_at=now, updated_at=now)
-        await self._collection.insert_one(to_document(mailing))
+        try:
+            await self._collection.insert_one(to_document(mailing))
+        except DuplicateKeyError:
+            return await self.get(mailing_id)
         return mailing
 
     async def get(self, mailing_id: int) -> Mailing:
@@ -58,18 +80,40 @@ class Mailings:
         Raises:
             NotFound: there is no such mailing, or it was deleted.
         """
-        document = await self._collection.find_one({"_id": mailing_id, "deleted_at": None})
+        document = await self._collection.find_one({"_id": mailing_id, "deleted_at": None}, WITHOUT_HISTORY)
         if document is None:
             raise NotFound("mailing", mailing_id)
         return from_document(document)
 
     async def page(self, narrowed: MailingFilter, *, before_id: int | None, limit: int) -> list[Mailing]:
-        """At most `limit` mailings, the youngest first, with ids below `before_id`."""
+        """At most `limit` mailings, the youngest first, with ids below `before_id`.
+
+        Of frozen statistics they hold the counts alone: the whole may be a megabyte each.
+        """
         query = _query(narrowed)
         if before_id is not None:
             query["_id"] = {"$lt": before_id}
-        found = self._collection.find(query).sort("_id", -1).limit(limit)
+        found = self._collection.find(query, FOR_LISTS).sort("_id", -1).limit(limit)
         return [from_document(document) async for document in found]
+
+    async def counted_now(self, *, without: Collection[int]) -> list[Mailing]:
+        """The mailings, but for these ids, that have messages and no frozen counts."""
+        query = {"deleted_at": None, "statistics": None, "fan_out": {"$ne": None}, "_id": {"$nin": list(without)}}
+        return [from_document(document) async for document in self._collection.find(query, WITHOUT_HISTORY)]
+
+    async def ids_with_dead_letters(self, *, from_id: int, limit: int) -> list[int]:
+        """Ids, from `from_id` up, of at most `limit` mailings that may have failed or unknown messages."""
+        query = {
+            "_id": {"$gte": from_id},
+            "deleted_at": None,
+            "fan_out": {"$ne": None},
+            "$or": [
+                {"statistics": None},
+                *({f"statistics.counts.{status.value}": {"$gt": 0}} for status in sorted(DEAD)),
+            ],
+        }
+        found = self._collection.find(query, {"_id": 1}).sort("_id", 1).limit(limit)
+        return [int(document["_id"]) async for document in found]
 
     async def revisions(self, mailing_id: int) -> list[Document]:
         """What was edited, oldest first: `{revision, at, before}`, `before` holding the fields as they had been."""
@@ -85,6 +129,7 @@ class Mailings:
         *,
         status: MailingStatus | None = None,
         edits: Mapping[str, Any] | None = None,
+        times: Mapping[str, datetime] | None = None,
         pause_reason: str | None = None,
     ) -> Mailing | None:
         """Change a mailing that is still as it was seen: same status, revision, end, and as little closed.
@@ -93,51 +138,77 @@ class Mailings:
             seen: the mailing as it was when the change was found to be allowed.
             status: the new status, if that changes.
             edits: new values of fields, if an operator edits; they make a new revision.
+            times: `start_at` and `end_at` of a draft, as its launch fills them in; they make none.
             pause_reason: why it is paused; cleared by any other change of status.
 
         Returns:
             The mailing after the change; None when it was not as seen any more, so look again.
+
+        Raises:
+            Conflict: `too_many_revisions`, the history is as long as a document can hold.
         """
-        settings: Document = {"updated_at": now, "look_at": _look_at(seen, status or seen.status, edits or {}, now)}
+        look_at = _look_at(seen, status or seen.status, {**(edits or {}), **(times or {})}, now)
+        settings: Document = {"updated_at": now, "look_at": look_at, **(times or {})}
+        query = _as_seen(seen)
         update: Document = {"$set": settings}
         if status is not None:
             settings |= {"status": status.value, "pause_reason": pause_reason}
             if status is CANCELLED:
                 settings["replays"] = []
         if edits:
-            settings |= {name: _value(value) for name, value in edits.items()}
+            settings |= {name: document_value(value) for name, value in edits.items()}
             settings["revision"] = seen.revision + 1
             if "local_window" in edits:
                 settings["window_changed"] = True
-            before = {name: _value(getattr(seen, name)) for name in edits}
-            update["$push"] = {"revisions": {"revision": seen.revision + 1, "at": now, "before": before}}
+            before = {name: document_value(getattr(seen, name)) for name in edits}
+            revision: Document = {"revision": seen.revision + 1, "at": now, "before": before}
+            update["$push"] = {"revisions": revision}
+            update["$inc"] = {"revisions_bytes": len(BSON.encode(revision))}
+            query["revisions_bytes"] = {"$not": {"$gt": MAX_REVISIONS_BYTES}}
         document = await self._collection.find_one_and_update(
-            _as_seen(seen), update, return_document=ReturnDocument.AFTER
+            query, update, projection=WITHOUT_HISTORY, return_document=ReturnDocument.AFTER
         )
+        if document is None and edits:
+            full = {"_id": seen.id, "revisions_bytes": {"$gt": MAX_REVISIONS_BYTES}}
+            if await self._collection.find_one(full, {"_id": 1}):
+                raise Conflict("too_many_revisions", "the mailing has been edited as often as it can be")
         return from_document(document) if document else None
 
     async def ask_replay(self, seen: Mailing, replay: Replay, now: datetime) -> Mailing | None:
         """Ask for a replay, which a scheduler carries out; a completed mailing runs again.
 
         Returns:
-            The mailing, asked; None when it was not as seen any more, or too many replays are pending.
+            The mailing, asked; None when it was not as seen any more, so look again.
+
+        Raises:
+            Conflict: `too_many_replays`, as many as can be are pending.
         """
-        query = _as_seen(seen) | {f"replays.{MAX_REPLAYS_PENDING - 1}": {"$exists": False}}
+        last_place = f"replays.{MAX_REPLAYS_PENDING - 1}"
+        # A replay that is done is known by the moment it was asked for.
+        others = {last_place: {"$exists": False}, "replays.asked_at": {"$ne": replay.asked_at}}
         settings: Document = {"updated_at": now, "look_at": now}
         if seen.status is COMPLETED:
             settings |= {"status": RUNNING.value, "statistics": None}
         document = await self._collection.find_one_and_update(
-            query,
+            _as_seen(seen) | others,
             {"$set": settings, "$push": {"replays": replay_document(replay)}},
+            projection=WITHOUT_HISTORY,
             return_document=ReturnDocument.AFTER,
         )
+        if document is None and await self._collection.find_one(
+            {"_id": seen.id, last_place: {"$exists": True}}, {"_id": 1}
+        ):
+            raise Conflict("too_many_replays", f"{MAX_REPLAYS_PENDING} replays of the mailing are waiting already")
         return from_document(document) if document else None
 
-    async def delete(self, mailing_id: int, now: datetime) -> None:
+    async def delete(self, mailing_id: int, now: datetime, *, seen: Mailing | None = None) -> bool:
         """Cancel and hide a mailing at once; a scheduler removes what belongs to it, and then the mailing.
 
-        Raises:
-            NotFound: there is no such mailing, or it was deleted already.
+        Args:
+            seen: only if the mailing is still as it was seen.
+
+        Returns:
+            Whether it was deleted; False when it was not as seen any more, or was deleted already: look again.
         """
         settings: Document = {
             "status": CANCELLED.value,
@@ -147,32 +218,16 @@ class Mailings:
             "replays": [],
             "pause_reason": None,
         }
-        deleted = await self._collection.update_one({"_id": mailing_id, "deleted_at": None}, {"$set": settings})
-        if not deleted.matched_count:
-            raise NotFound("mailing", mailing_id)
+        query = _as_seen(seen) if seen is not None else {"_id": mailing_id, "deleted_at": None}
+        deleted = await self._collection.update_one(query, {"$set": settings})
+        return bool(deleted.matched_count)
 
-    async def unsettled(self) -> list[Mailing]:
-        """Mailings that have started and whose statistics are not frozen."""
-        found = self._collection.find(
-            {"fan_out": {"$ne": None}, "statistics": None, "deleted_at": None}, {"revisions": 0}
+    async def look_soon(self, mailing_ids: Collection[int], now: datetime) -> None:
+        """Have a scheduler look at these mailings: they may have nothing open left."""
+        await self._collection.update_many(
+            {"_id": {"$in": list(mailing_ids)}, "look_at": {"$ne": None}, "fan_out": {"$ne": None}},
+            {"$set": {"look_at": now, "updated_at": now}},
         )
-        return [from_document(document) async for document in found]
-
-    async def with_dead_letters(self) -> list[int]:
-        """Ids of mailings that have, or may have, failed or unknown messages."""
-        found = self._collection.find(
-            {
-                "fan_out": {"$ne": None},
-                "deleted_at": None,
-                "$or": [
-                    {"statistics": None},
-                    {"statistics.counts.failed": {"$gt": 0}},
-                    {"statistics.counts.unknown": {"$gt": 0}},
-                ],
-            },
-            {"_id": 1},
-        )
-        return [int(document["_id"]) async for document in found]
 
     async def current(self, mailing_ids: Collection[int]) -> dict[int, Mailing]:
         """The mailings of these ids as they are now, by id. Deleted ones are cancelled ones, until they are gone."""
@@ -215,11 +270,3 @@ def _query(narrowed: MailingFilter) -> Document:
     if start:
         query["start_at"] = start
     return query
-
-
-def _value(value: object) -> object:
-    if isinstance(value, Audience):
-        return audience_document(value)
-    if isinstance(value, LocalWindow):
-        return window_document(value)
-    return value.value if isinstance(value, OnUnknown) else value

@@ -2,8 +2,12 @@
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
+from shared.errors import StoreUnavailable
 from shared.store.connection import Document, at_the_edge
+
+TRIES = 10
 
 
 @at_the_edge
@@ -14,10 +18,21 @@ class Sequences:
         self._collection = database["sequences"]
 
     async def reserve(self, name: str, count: int) -> int:
-        """Reserve `count` ids (1 or more) and return the first."""
-        counter = await self._collection.find_one_and_update(
-            {"_id": name}, {"$inc": {"last": count}}, upsert=True, return_document=ReturnDocument.AFTER
-        )
-        if counter is None:
-            raise LookupError(f"the store returned no counter for {name}")
-        return int(counter["last"]) - count + 1
+        """Reserve `count` ids (1 or more) and return the first.
+
+        Several who make a new sequence at the same moment get in each other's way: MongoDB may answer with a
+        duplicate key, SecantusDB with nothing. Trying again then leaves a gap at most.
+
+        Raises:
+            StoreUnavailable: the store gave no answer, again and again.
+        """
+        for _ in range(TRIES):
+            try:
+                counter = await self._collection.find_one_and_update(
+                    {"_id": name}, {"$inc": {"last": count}}, upsert=True, return_document=ReturnDocument.AFTER
+                )
+            except DuplicateKeyError:
+                continue
+            if counter is not None:
+                return int(counter["last"]) - count + 1
+        raise StoreUnavailable(f"no ids of {name} could be reserved")

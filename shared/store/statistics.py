@@ -73,16 +73,23 @@ class Statistics:
         groups = [group async for group in self._messages.aggregate(stages)]
         return {int(group["_id"]): group["count"] for group in groups if group["_id"] is not None}
 
-    async def frozen_totals(self, *, without: Collection[int]) -> Counts:
-        """The frozen counts of all mailings together, but for the mailings of these ids."""
+    async def totals(self, mailings_open: Collection[MailingCounts], *, without: Collection[int] = ()) -> Counts:
+        """The counts of all mailings together: the frozen ones summed by the store, and the given open ones.
+
+        Args:
+            without: ids of mailings whose frozen counts are left out, since they are among the given ones.
+        """
         totals = no_counts()
         sums = {status: {"$sum": f"$statistics.counts.{status}"} for status in totals}
-        stages: list[Document] = [
-            {"$match": {"statistics": {"$ne": None}, "deleted_at": None, "_id": {"$nin": list(without)}}},
-            {"$group": {"_id": None, **sums}},
-        ]
-        async for group in self._mailings.aggregate(stages):
-            totals = {status: int(group[status]) for status in totals}
+        frozen: Document = {"statistics": {"$ne": None}, "deleted_at": None}
+        if without:
+            frozen["_id"] = {"$nin": list(without)}
+        async for group in self._mailings.aggregate([{"$match": frozen}, {"$group": {"_id": None, **sums}}]):
+            for status in totals:
+                totals[status] += group[status]
+        for one in mailings_open:
+            for status, count in one.counts.items():
+                totals[status] += count
         return totals
 
     async def whole(self, mailing_id: int) -> Document:

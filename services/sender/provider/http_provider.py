@@ -15,7 +15,8 @@ import orjson
 from aiohttp_retry import RetryClient, RetryOptionsBase
 from yarl import URL
 
-from services.sender.provider.provider import Answer, Call
+from services.sender.error_text import error_text
+from services.sender.provider.provider import Answer, Call, Unsendable
 
 TRIES = 2
 CONNECT_S = 2.0
@@ -29,13 +30,42 @@ class _NoTimeLeft(Exception):
 
 
 class _Progress:
-    """How far the tries of one attempt have come."""
+    """How far the tries of one attempt have come: what is known of the last one, and how one before it was refused."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.started = False
+        self.refused = False
+        self.refused_status: int | None = None
+        self.began_at_s: float | None = None
         self.written = False
-        self.try_started_s = 0.0
+        self.status: int | None = None
+
+    def begin_try(self) -> None:
+        self.began_at_s = asyncio.get_running_loop().time()
+        self.written, self.status = False, None
+
+    def note_refusal(self) -> None:
+        """The last try was refused for certain, and there will be another: what it wrote is of no account now."""
+        self.refused, self.refused_status = True, self.status
+        self.written, self.status = False, None
+
+    def look_at_the_clock(self) -> float:
+        """Seconds left in which a request may be written; there are some.
+
+        Raises:
+            _NoTimeLeft: there are none.
+        """
+        left_s = self.call.start_within_s()
+        if left_s <= 0:
+            raise _NoTimeLeft
+        return left_s
+
+    @property
+    def elapsed_ms(self) -> int | None:
+        """Since the last try began, milliseconds; None when there was none."""
+        if self.began_at_s is None:
+            return None
+        return round((asyncio.get_running_loop().time() - self.began_at_s) * 1_000)
 
 
 class HttpProvider:
@@ -63,7 +93,7 @@ class HttpProvider:
 
     async def __aenter__(self) -> "HttpProvider":
         trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_note_written)
+        trace.on_request_headers_sent.append(_before_writing)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._concurrency, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -79,11 +109,11 @@ class HttpProvider:
 
     async def deliver(self, call: Call) -> Answer:
         """See `Provider.deliver`."""
+        body = _encode(call)
         progress = _Progress(call)
-        body = orjson.dumps({"id": call.message_id, "phone": int(call.phone), "text": call.text})
         tries = RetryClient(
             client_session=cast(aiohttp.ClientSession, _Tries(self._open_session, progress, self._timeout_s)),
-            retry_options=_QuickRetry(self._quick_retry_status),
+            retry_options=_QuickRetry(self._quick_retry_status, progress),
         )
         try:
             async with (
@@ -91,11 +121,12 @@ class HttpProvider:
                 tries.request("POST", self._url / str(call.message_id), data=body, allow_redirects=False) as response,
             ):
                 content = await _read(response)
-                return Answer(response.status, content, None, True, True, _elapsed_ms(progress))
+                return Answer(response.status, content, None, True, True, progress.elapsed_ms)
         except _NoTimeLeft:
-            return Answer(None, None, "no time left", progress.started, False, None)
+            return Answer(progress.refused_status, None, "no time left", progress.refused, False, None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Answer(None, None, _describe(error), progress.started, progress.written, _elapsed_ms(progress))
+            # A status that came counts, although its body did not end.
+            return Answer(progress.status, None, error_text(error), True, progress.written, progress.elapsed_ms)
 
     @property
     def _open_session(self) -> aiohttp.ClientSession:
@@ -115,22 +146,20 @@ class _Tries:
     async def request(
         self, method: str, url: URL, trace_request_ctx: dict[str, Any], **kwargs: Any
     ) -> aiohttp.ClientResponse:
-        left_s = self._progress.call.start_within_s()
-        if left_s <= 0:
-            raise _NoTimeLeft
-        self._progress.started, self._progress.written = True, False
-        self._progress.try_started_s = asyncio.get_running_loop().time()
-        # No request is written later than `left_s` from now: connecting is bounded by it.
+        left_s = self._progress.look_at_the_clock()
+        self._progress.begin_try()
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=min(CONNECT_S, left_s))
-        return await self._session.request(
+        response = await self._session.request(
             method, url, timeout=timeout, trace_request_ctx={**trace_request_ctx, "progress": self._progress}, **kwargs
         )
+        self._progress.status = response.status
+        return response
 
 
 class _QuickRetry(RetryOptionsBase):
     """One more try for a refused connection, or for the quick-retry status without `Retry-After`."""
 
-    def __init__(self, status: int | None) -> None:
+    def __init__(self, status: int | None, progress: _Progress) -> None:
         super().__init__(
             attempts=TRIES,
             statuses=(),
@@ -140,6 +169,7 @@ class _QuickRetry(RetryOptionsBase):
             evaluate_response_callback=self._is_final,
         )
         self._status = status
+        self._progress = progress
 
     async def _is_final(self, response: aiohttp.ClientResponse) -> bool:
         return response.status != self._status or "Retry-After" in response.headers
@@ -148,11 +178,25 @@ class _QuickRetry(RetryOptionsBase):
         """Full jitter. The response is closed here: aiohttp-retry 2.9.1 keeps its connection while it sleeps."""
         if response is not None:
             response.close()
+        self._progress.note_refusal()
         return random.uniform(0, QUICK_WAIT_S)
 
 
-async def _note_written(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx["progress"].written = True
+async def _before_writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    """Connected, and about to write: the last moment at which a call can be left undone.
+
+    aiohttp calls this "headers sent", and does so before it writes them.
+    """
+    progress: _Progress = context.trace_request_ctx["progress"]
+    progress.look_at_the_clock()
+    progress.written = True
+
+
+def _encode(call: Call) -> bytes:
+    try:
+        return orjson.dumps({"id": call.message_id, "phone": int(call.phone), "text": call.text})
+    except (ValueError, TypeError) as error:
+        raise Unsendable(error_text(error)) from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
@@ -164,14 +208,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
             response.close()
             return None
     return bytes(content)
-
-
-def _elapsed_ms(progress: _Progress) -> int | None:
-    if not progress.started:
-        return None
-    return round((asyncio.get_running_loop().time() - progress.try_started_s) * 1_000)
-
-
-def _describe(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text[:300]

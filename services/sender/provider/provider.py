@@ -13,7 +13,7 @@ class Call:
         message_id: the same for every attempt.
         phone: 11 digits.
         text: as rendered for this client.
-        start_within_s: seconds left in which a try may start; asked again before every try.
+        start_within_s: seconds left in which a try may start; asked again before every try, and before it is written.
         end_within_s: seconds in which the whole attempt must have ended.
     """
 
@@ -31,9 +31,9 @@ class Answer:
     Attributes:
         http_status: None when no answer came.
         body: what the provider said, at most the cap; None when it did not end, or was larger.
-        error: what went wrong on the way, in words; None when an answer came.
+        error: what went wrong on the way, in words; None when a whole answer came.
         started: whether any try was started: False when there was no time left.
-        written: whether the request may have reached the provider.
+        written: whether the request of the last try may have reached the provider.
         latency_ms: of the last try.
     """
 
@@ -45,9 +45,17 @@ class Answer:
     latency_ms: int | None
 
 
+class Unsendable(Exception):
+    """A message cannot be put into a request, now or ever. Nothing was sent."""
+
+
 class Provider(Protocol):
     """Delivers messages."""
 
     async def deliver(self, call: Call) -> Answer:
-        """Try to deliver one message. Never raises for what the network or the provider does."""
+        """Try to deliver one message. Never raises for what the network or the provider does.
+
+        Raises:
+            Unsendable: the message cannot be put into a request.
+        """
         ...

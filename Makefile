@@ -1,0 +1,53 @@
+# Everything there is to type: `make help` lists it. Works on a fresh Debian or Ubuntu with Python 3.11 to 3.13.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON := .venv/bin/python
+# Ends what it starts when make itself is killed: a stop that make has no time to pass on.
+BOUND := setpriv --pdeathsig TERM --
+CODE := services shared deploy tests
+# With a broker in the environment, only the tests need nodes of our own.
+RABBITMQ := $(if $(AMQP_URL),,packages)
+TESTS := tests/unit tests/integration tests/e2e
+
+.PHONY: help install packages check format test demo run lock clean
+
+help: ## list all targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## make or renew the virtual environment .venv, as requirements/dev.lock says
+	@deploy/local/install_python.sh
+
+packages: ## install what is missing of the system's packages: RabbitMQ
+	@deploy/local/install_packages.sh
+
+check: install ## format, lint, types, import contracts
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+format: install ## write the code in the one format, repair what the linter can repair
+	$(PYTHON) -m ruff format $(CODE)
+	$(PYTHON) -m ruff check --fix $(CODE)
+
+test: install packages ## all tests: units, against real servers, all services together, and in containers where there is Docker
+	$(BOUND) $(PYTHON) -m pytest $(TESTS)
+	@$(MAKE) --no-print-directory test-containers
+
+demo: install $(RABBITMQ) ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes
+	@$(BOUND) $(PYTHON) -m deploy.local demo
+
+run: install $(RABBITMQ) ## the whole system on this machine until Ctrl-C (SENDERS=3 SCHEDULERS=2 API_PORT=8000 ...)
+	@$(BOUND) $(PYTHON) -m deploy.local run
+
+lock: install ## write the lock files anew from pyproject.toml
+	requirements/lock.sh
+
+clean: ## remove the virtual environment and all caches; data under .local stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+-include deploy/containers.mk

@@ -1,0 +1,16 @@
+"""The local run: the whole system on one machine without containers.
+
+__main__.py         the command: `python -m deploy.local run|demo`
+run.py, demo.py     what the two do, from start to stop
+choices.py          what the environment may choose
+plan.py             which programs are started, with what environment and ports
+program.py          a program: its command, its environment, how it is stopped
+rabbit.py           a private RabbitMQ node
+store.py            the embedded store
+supervisor.py       programs under supervisord: started, started again when they die, stopped
+server.py           one server outside the supervisor, for tests: start, kill, start again
+ports.py            free ports, and who needs one that is taken
+leftovers.py        processes that an earlier run left behind, and one run at a time
+follow.py           the logs of the services, line by line
+readiness.py        waiting for a server to answer
+"""

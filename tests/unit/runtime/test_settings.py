@@ -1,0 +1,56 @@
+"""Given the environment, when it is read, then it is checked; and the page about it says the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from shared.runtime.settings import Settings
+
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+
+
+def test_the_page_lists_every_setting_with_its_default_and_description() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ?(?:`(.*)`)? \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    listed = {name: (default, description) for name, default, description in rows}
+    expected = {name.upper(): (str(field.default), field.description) for name, field in Settings.model_fields.items()}
+    assert {name: listed.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_PORT", "70000"),
+        ("API_PORT", "http"),
+        ("AMQP_URL", "http://localhost"),
+        ("MONGO_URL", "localhost:27017"),
+        ("MONGO_DATABASE", "a/b"),
+        ("PROVIDER_URL", "ftp://provider"),
+        ("PROVIDER_CONCURRENCY", "0"),
+        ("PROVIDER_REFUSAL_STATUSES", "429;500"),
+        ("SENDER_MAX_ATTEMPTS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_an_empty_value_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_PORT", "")
+    assert Settings().api_port == 8_000
+
+
+def test_an_error_does_not_show_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "http://user:secret@localhost")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "secret" not in str(caught.value)
+
+
+def test_refusal_statuses_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVIDER_REFUSAL_STATUSES", " 429, 503 ")
+    assert Settings().refusal_statuses == {429, 503}
