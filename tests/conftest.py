@@ -1,7 +1,9 @@
 """Servers for tests: `amqp_url`, `management_url`, `mongo_url`; and of one's own: `vhost_amqp_url`, `database`."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,9 +23,19 @@ def pytest_report_header() -> str:
     return servers.told_in_advance()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of several processes of pytest-xdist, each with its own servers
+        session.config.workeroutput["servers"] = session.config.stash[CHOSEN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[CHOSEN] += getattr(node, "workeroutput", {}).get("servers", [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash[CHOSEN]:
-        terminalreporter.write_line(line)
+    for line, sessions in Counter(config.stash[CHOSEN]).items():
+        terminalreporter.write_line(line if sessions == 1 else f"{line}, {sessions} times")
 
 
 @pytest.fixture(scope="session")

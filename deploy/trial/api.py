@@ -27,11 +27,8 @@ class MailrunApi:
 
     def __init__(self, url: str) -> None:
         """`url`: up to before "/api/v1"."""
-        self._http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/api/v1",
-            timeout=REQUEST_TIMEOUT_S,
-            trust_env=False,
-        )
+        self._url = f"{url.rstrip('/')}/api/v1"
+        self._http = httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False)
 
     async def create_client(self, body: Mapping[str, object]) -> int:
         """The new client's id.
@@ -75,9 +72,9 @@ class MailrunApi:
         """One request, tried again while the API says that its store is away."""
         for number in range(1, MAX_TRIES + 1):
             try:
-                answer = await self._http.request(method, path, json=body, params=parameters)
+                answer = await self._http.request(method, f"{self._url}{path}", json=body, params=parameters)
             except httpx.HTTPError as error:
-                raise ApiFailed(f"{method} {self._http.base_url}{path[1:]}: {error or type(error).__name__}") from error
+                raise ApiFailed(f"{method} {self._url}{path}: {error or type(error).__name__}") from error
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or number == MAX_TRIES:
                 break
             await asyncio.sleep(BETWEEN_TRIES_S)

@@ -34,8 +34,8 @@ class FakeProviderGateway:
 
     def __init__(self, url: str) -> None:
         """`url`: of the fake provider, with or without the "/v1" that the senders need."""
-        root = url.rstrip("/").removesuffix("/v1")
-        self._http = httpx.AsyncClient(base_url=root, timeout=REQUEST_TIMEOUT_S, trust_env=False)
+        self._url = url.rstrip("/").removesuffix("/v1")
+        self._http = httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False)
 
     async def count_calls(self) -> int:
         """Calls in the ledger; they are numbered from 1."""
@@ -63,13 +63,11 @@ class FakeProviderGateway:
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            answer = await self._http.request(method, path, json=body)
+            answer = await self._http.request(method, f"{self._url}{path}", json=body)
             answer.raise_for_status()
             return answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise ProviderFailed(
-                f"{method} {self._http.base_url}{path[1:]}: {error or type(error).__name__}"
-            ) from error
+            raise ProviderFailed(f"{method} {self._url}{path}: {error or type(error).__name__}") from error
 
     async def __aenter__(self) -> Self:
         return self

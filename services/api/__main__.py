@@ -61,7 +61,7 @@ async def run(settings: Settings, listening: socket.socket, stop: asyncio.Event)
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)
     finally:
-        store.close()
+        await asyncio.to_thread(store.close)  # it says goodbye to the server, and waits for it
         log.info("api.stopped")
 
 

@@ -1,9 +1,11 @@
 """Access: the outermost layer. Each request gets its id, one wide log line, and an answer whatever happens inside."""
 
+import logging
 import re
 import time
 import uuid
 from collections.abc import Iterable
+from http import HTTPStatus
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,10 +58,13 @@ class Access:
             refusal = Refusal(500, "internal_error", "an error of the service; the request id finds it in the logs")
             await problem_response(scope, refusal)(inner, receive, send_on)
         finally:
-            log.info(
+            path = _template(inner)
+            healthy = path.startswith("/health/") and status < HTTPStatus.BAD_REQUEST  # every few seconds, for ever
+            log.log(
+                logging.DEBUG if healthy else logging.INFO,
                 "request.answered",
                 method=scope["method"],
-                path=_template(inner),
+                path=path,
                 status=status,
                 duration_ms=round((time.perf_counter() - started_s) * 1_000, 1),
                 **_ids(inner),
@@ -84,3 +89,9 @@ def _ids(scope: Scope) -> dict[str, int]:
     """The ids in the path, under the names that logs know them by."""
     given: dict[str, str] = scope.get("path_params", {})
     return {name: int(value) for name, value in given.items() if name.endswith("_id") and DIGITS.fullmatch(value)}
+
+
+def current_request_id() -> str | None:
+    """The id of the request that is being answered; None outside of any."""
+    request_id: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return request_id

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 
+from services.api.access import current_request_id
 from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import ExchangeName
 from shared.contracts.events import MailingEvent, MailingEventKind
@@ -48,8 +49,7 @@ class Events:
 
     def happened(self, kind: MailingEventKind, mailing_id: int, at: datetime) -> None:
         """Publish soon, without waiting, that something happened to a mailing."""
-        request_id = structlog.contextvars.get_contextvars().get("request_id")
-        event = MailingEvent(kind=kind, mailing_id=mailing_id, at=at, request_id=request_id)
+        event = MailingEvent(kind=kind, mailing_id=mailing_id, at=at, request_id=current_request_id())
         try:
             self._waiting.put_nowait(event)
         except asyncio.QueueFull:

@@ -20,7 +20,7 @@ from services.api.parts import Parts
 from services.api.problems import Refusal, invalid
 from shared.errors import StoreUnavailable
 
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TAKEN_OVER_AFTER = timedelta(seconds=60)  # no request lives so long
 
 IdempotencyKey = Annotated[

@@ -5,6 +5,7 @@ from datetime import datetime
 import structlog
 from fastapi import APIRouter, Response
 
+from services.api.access import current_request_id
 from services.api.identifiers import PathId
 from services.api.incoming import StrictRoute
 from services.api.mailing_rules import default_times
@@ -63,7 +64,9 @@ async def _act(action: Action, mailing_id: int, parts: Parts) -> Response:
             times["start_at"], times["end_at"] = default_times(seen, now)
             if times["end_at"] <= now:
                 raise Conflict("mailing_ended", "the mailing would end before it could be launched")
-        mailing = await parts.store.mailings.change(seen, now, status=status, times=times)
+        mailing = await parts.store.mailings.change(
+            seen, now, status=status, times=times, request_id=current_request_id()
+        )
         if mailing is not None:
             log.info(f"mailing.{EVENTS[action]}", mailing_id=mailing_id, status=status, status_before=seen.status)
             parts.events.happened(EVENTS[action], mailing_id, now)

@@ -1,11 +1,13 @@
 """Mailings: create, list, show, edit, delete. What moves them from status to status: `lifecycle.py`."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from services.api.access import current_request_id
 from services.api.etags import answer_unless_known, check_if_match, etag, is_conditional, json_answer
 from services.api.idempotency import IdempotencyKey, answered_once
 from services.api.identifiers import PathId
@@ -52,7 +54,7 @@ async def create_mailing(
 ) -> Response:
     async def create(mailing_id: int | None) -> tuple[MailingView, dict[str, str]]:
         now = parts.clock.now()
-        wanted = mailing_of(body, now, parts.on_unknown)
+        wanted = replace(mailing_of(body, now, parts.on_unknown), request_id=current_request_id())
         check_interval(wanted, now)
         mailing = await parts.store.mailings.create(wanted, now, mailing_id=mailing_id)
         log.info("mailing.created", mailing_id=mailing.id, status=mailing.status)
@@ -94,7 +96,8 @@ async def delete_mailing(mailing_id: PathId, request: Request, parts: PreparedPa
         mailing = await parts.store.mailings.get(mailing_id)
         check_if_match(request, mailing_etag(mailing))
         now = parts.clock.now()
-        if await parts.store.mailings.delete(mailing_id, now, seen=mailing if is_conditional(request) else None):
+        seen = mailing if is_conditional(request) else None
+        if await parts.store.mailings.delete(mailing_id, now, seen=seen, request_id=current_request_id()):
             log.info("mailing.deleted", mailing_id=mailing_id, status_before=mailing.status)
             parts.events.happened(MailingEventKind.DELETED, mailing_id, now)
             return
@@ -130,7 +133,7 @@ async def _edit(mailing_id: int, patch: dict[str, Any], request: Request, parts:
         edits = edits_of(seen, patch, now, parts.on_unknown)
         if not edits:
             return seen
-        mailing = await parts.store.mailings.change(seen, now, edits=edits)
+        mailing = await parts.store.mailings.change(seen, now, edits=edits, request_id=current_request_id())
         if mailing is not None:
             log.info("mailing.edited", mailing_id=mailing_id, fields=sorted(edits), revision=mailing.revision)
             parts.events.happened(MailingEventKind.UPDATED, mailing_id, now)

@@ -62,7 +62,7 @@ class Refusal(HTTPException):
         flaws: Sequence[Flaw] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, detail, dict(headers) if headers else None)
+        super().__init__(int(status), detail, dict(headers) if headers else None)
         self.code = code
         self.flaws = flaws
 

@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from services.api.access import current_request_id
 from services.api.identifiers import LARGEST_ID, PathId
 from services.api.incoming import StrictBody, StrictRoute
 from services.api.mailings import CHANGE_TRIES, PATH, busy
@@ -75,7 +76,7 @@ async def replay(mailing_id: PathId, parts: PreparedParts, body: ReplayBody | No
         )
         if not replaying:
             return ReplayView(replaying=0)
-        mailing = await parts.store.mailings.ask_replay(seen, asked, now)
+        mailing = await parts.store.mailings.ask_replay(seen, asked, now, request_id=current_request_id())
         if mailing is not None:
             log.info("mailing.replay_requested", mailing_id=mailing_id, replaying=replaying, reason=asked.reason)
             parts.events.happened(MailingEventKind.REPLAY_REQUESTED, mailing_id, now)

@@ -5,12 +5,19 @@ from shared.broker.topology import ExchangeName
 from shared.contracts.commands import SendCommand
 from shared.contracts.dead_letters import DEAD_ROUTING_KEY, DeadLetterHeaders
 from shared.contracts.events import MailingEvent
+from shared.domain.mailing import Mailing
 from shared.store.message_documents import Standing
 
 
-def send_command(message_id: int, mailing_id: int, *, attempt: int, recover: bool = False) -> Publication:
+def send_command(message_id: int, mailing: Mailing, *, attempt: int, recover: bool = False) -> Publication:
     """Ask the senders for an attempt."""
-    command = SendCommand(message_id=message_id, mailing_id=mailing_id, attempt=attempt, recover=recover)
+    command = SendCommand(
+        message_id=message_id,
+        mailing_id=mailing.id,
+        attempt=attempt,
+        recover=recover,
+        request_id=mailing.request_id,
+    )
     return Publication(ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, command.to_body())
 
 

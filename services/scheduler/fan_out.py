@@ -38,7 +38,7 @@ async def fan_out(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk:
         planner = Planner(leased, tools.limits, now=now)
         messages = [planner.plan(first_id + at, client) for at, client in enumerate(found.clients)]
         queued = await tools.store.message_statuses.plan(messages, now)
-        commands = [send_command(message_id, leased.mailing.id, attempt=1) for message_id in queued]
+        commands = [send_command(message_id, leased.mailing, attempt=1) for message_id in queued]
         await tools.publisher.publish_all(commands, within_s=PUBLISH_S)
         tools.backpressure.published(len(queued))
     return Chunk(

@@ -27,7 +27,7 @@ async def release(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk |
         return None
     message_ids = [one.id for one in due]
     await tools.store.message_statuses.release(message_ids, due_at=now + tools.limits.mend_after, now=now)
-    commands = [send_command(one.id, one.mailing_id, attempt=one.attempt + 1) for one in due]
+    commands = [send_command(one.id, leased.mailing, attempt=one.attempt + 1) for one in due]
     await tools.publisher.publish_all(commands, within_s=PUBLISH_S)
     tools.backpressure.published(len(commands))
     pace = paced_until(leased, published=len(commands), now=now)
@@ -44,7 +44,7 @@ async def mend(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk | No
     commands = [
         send_command(
             one.id,
-            one.mailing_id,
+            leased.mailing,
             attempt=one.attempt if one.status is SENDING else one.attempt + 1,
             recover=True,
         )

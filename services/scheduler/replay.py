@@ -25,7 +25,7 @@ async def replay(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk:
         due_at=now + tools.limits.mend_after,
         now=now,
     )
-    commands = [send_command(one.id, one.mailing_id, attempt=one.attempt + 1) for one in wanted]
+    commands = [send_command(one.id, leased.mailing, attempt=one.attempt + 1) for one in wanted]
     await tools.publisher.publish_all(commands, within_s=PUBLISH_S)
     tools.backpressure.published(len(commands))
     pace = paced_until(leased, published=len(commands), now=now)

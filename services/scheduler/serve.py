@@ -39,24 +39,30 @@ async def serve_next(tools: Tools, *, owner: str) -> bool:
     leased = await tools.store.mailing_work.lease_next(tools.clock.now(), owner=owner, lease_s=LEASE_S)
     if leased is None:
         return False
+    with structlog.contextvars.bound_contextvars(mailing_id=leased.mailing.id, request_id=leased.mailing.request_id):
+        await _serve(leased, tools)
+    return True
+
+
+async def _serve(leased: LeasedMailing, tools: Tools) -> None:
+    """Do a chunk and give the lease back."""
     try:
         chunk = await choose(leased, tools)
     except StoreUnavailable:
         raise
     except BrokerUnavailable as error:
-        log.warning("chunk.put_off", mailing_id=leased.mailing.id, error=str(error))
+        log.warning("chunk.put_off", error=str(error))
         chunk = Chunk("broker_away", 0, look_at=tools.clock.now() + BROKER_AWAY_WAIT)
     except Exception:
         # A mistake of ours, or a document that somebody else wrote: it costs this mailing time, and the others nothing.
-        log.exception("chunk.failed", mailing_id=leased.mailing.id)
+        log.exception("chunk.failed")
         chunk = Chunk("failed", 0, look_at=tools.clock.now() + FAILED_WAIT)
     if not chunk.released:
         kept = await tools.store.mailing_work.release(leased, look_at=chunk.look_at, **chunk.changes)
         if not kept:
-            log.warning("lease.lost", mailing_id=leased.mailing.id, chunk=chunk.kind)
+            log.warning("lease.lost", chunk=chunk.kind)
     if chunk.handled:
-        log.info("chunk.done", mailing_id=leased.mailing.id, chunk=chunk.kind, handled=chunk.handled)
-    return True
+        log.info("chunk.done", chunk=chunk.kind, handled=chunk.handled)
 
 
 async def choose(leased: LeasedMailing, tools: Tools) -> Chunk:

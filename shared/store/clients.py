@@ -125,11 +125,13 @@ class Clients:
         return int(document["_id"]) if document else 0
 
     async def audience_chunk(self, audience: Audience, *, after_id: int, up_to_id: int, limit: int) -> AudienceChunk:
-        """The next at most `limit` clients of an audience, opted-out ones left out.
+        """The next at most `limit` clients of an audience, as `Audience.includes` tells them.
 
         Each look is bounded on both sides, because not every server lets `limit` bound the work (measured on an
         embedded one: 460 ms against 4.5 ms at 100,000 clients), and spans more ids the fewer it finds.
         """
+        if not (audience.everyone or audience.operator_codes or audience.tags):
+            return AudienceChunk((), up_to_id)  # nobody: a query that names no filter would find everybody
         clients: list[Client] = []
         span = limit * SPAN_FIRST
         narrowed = _query(ClientFilter(None, audience.operator_codes, audience.tags, opted_out=False))

@@ -14,7 +14,14 @@ from typing import Any, ParamSpec, TypeVar
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
 
 from shared.errors import StoreUnavailable
 
@@ -23,8 +30,16 @@ CONNECT_MS = 2_000
 SOCKET_MS = 30_000
 MAJORITY_MS = 10_000
 
-PASSING_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""Server errors that pass: host unreachable, shutdown, stepdown, timeouts. Source: MongoDB's error codes."""
+PASSING_CODES = frozenset(
+    {
+        *(6, 7, 89, 9001),  # host unreachable, host not found, network timeout, socket exception
+        *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutdown, stepdown, no primary here
+        *(64, 134, 262),  # not replicated in time, no majority yet, time limit
+        *(43, 175, 237, 11601),  # cursor not found (the server was restarted between two pages), killed, interrupted
+        *(112, 239, 246),  # write conflict; snapshot too old, snapshot unavailable
+    }
+)
+"""Server errors that pass: the same call may succeed later. Source: MongoDB's error codes."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,8 +74,12 @@ def is_passing(error: PyMongoError) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, ConnectionFailure | ExecutionTimeout):
         return True
-    if isinstance(error, InvalidOperation):
+    if isinstance(error, InvalidOperation):  # closed by ourselves: a service is ending
         return "close" in str(error).lower()
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        problems = [*(details.get("writeErrors") or ()), *(details.get("writeConcernErrors") or ())]
+        return any(one.get("code") in PASSING_CODES for one in problems)
     if isinstance(error, OperationFailure) and error.code in PASSING_CODES:
         return True
     return error.has_error_label("RetryableWriteError")

@@ -54,6 +54,7 @@ def to_document(mailing: Mailing) -> Document:
         "statistics": None,
         "deleted_at": None,
         "revisions": [],
+        "request_id": mailing.request_id,
         "created_at": mailing.created_at,
         "updated_at": mailing.updated_at,
     }
@@ -79,6 +80,7 @@ def from_document(document: Document) -> Mailing:
         started=fan_out is not None,
         fan_out_done=bool(fan_out and fan_out["done"]),
         statistics=document.get("statistics"),
+        request_id=document.get("request_id"),
         created_at=document.get("created_at"),
         updated_at=document.get("updated_at"),
     )

@@ -17,6 +17,7 @@ from shared.store.connection import Document, at_the_edge
 from shared.store.mailing_documents import FanOut, Replay, fan_out_of, from_document, replays_of
 
 LATELY = timedelta(hours=1)
+WITHOUT_HISTORY = {"revisions": 0, "statistics": 0}  # megabytes, in the worst case, which no chunk needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ class MailingWork:
         document = await self._collection.find_one_and_update(
             {"_id": mailing_id, "status": SCHEDULED.value, "start_at": {"$lte": now}, "fan_out": None},
             {"$set": settings | {"status": RUNNING.value, "started_at": now}},
+            WITHOUT_HISTORY,
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
             document = await self._collection.find_one_and_update(
                 {"_id": mailing_id, "status": PAUSED.value, "end_at": {"$lte": now}, "fan_out": None},
                 {"$set": settings},
+                WITHOUT_HISTORY,
                 return_document=ReturnDocument.AFTER,
             )
         return from_document(document) if document else None
@@ -84,7 +87,7 @@ class MailingWork:
                 "end_at": {"$lte": now},
                 "fan_out": {"$ne": None},
             },
-            {"$set": {"closed_at": now, "look_at": now}},
+            {"$set": {"closed_at": now, "look_at": now, "updated_at": now}},
         )
         return closed.modified_count
 
@@ -107,6 +110,7 @@ class MailingWork:
                 ],
             },
             {"$set": {"lease": lease, "served_at": now}},
+            WITHOUT_HISTORY,
             sort=[("served_at", 1), ("_id", 1)],
             return_document=ReturnDocument.AFTER,
         )
@@ -178,7 +182,7 @@ class MailingWork:
                 "look_at": None,
                 "updated_at": {"$gte": now - LATELY},
             },
-            {"revisions": 0, "statistics": 0},
+            WITHOUT_HISTORY,
         )
         return [from_document(document) async for document in found]
 

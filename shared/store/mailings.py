@@ -131,6 +131,7 @@ class Mailings:
         edits: Mapping[str, Any] | None = None,
         times: Mapping[str, datetime] | None = None,
         pause_reason: str | None = None,
+        request_id: str | None = None,
     ) -> Mailing | None:
         """Change a mailing that is still as it was seen: same status, revision, end, and as little closed.
 
@@ -140,6 +141,7 @@ class Mailings:
             edits: new values of fields, if an operator edits; they make a new revision.
             times: `start_at` and `end_at` of a draft, as its launch fills them in; they make none.
             pause_reason: why it is paused; cleared by any other change of status.
+            request_id: of the request that asks for it; kept, for the logs of all that it brings about.
 
         Returns:
             The mailing after the change; None when it was not as seen any more, so look again.
@@ -148,7 +150,7 @@ class Mailings:
             Conflict: `too_many_revisions`, the history is as long as a document can hold.
         """
         look_at = _look_at(seen, status or seen.status, {**(edits or {}), **(times or {})}, now)
-        settings: Document = {"updated_at": now, "look_at": look_at, **(times or {})}
+        settings: Document = {"updated_at": now, "look_at": look_at, "request_id": request_id, **(times or {})}
         query = _as_seen(seen)
         update: Document = {"$set": settings}
         if status is not None:
@@ -174,7 +176,9 @@ class Mailings:
                 raise Conflict("too_many_revisions", "the mailing has been edited as often as it can be")
         return from_document(document) if document else None
 
-    async def ask_replay(self, seen: Mailing, replay: Replay, now: datetime) -> Mailing | None:
+    async def ask_replay(
+        self, seen: Mailing, replay: Replay, now: datetime, *, request_id: str | None = None
+    ) -> Mailing | None:
         """Ask for a replay, which a scheduler carries out; a completed mailing runs again.
 
         Returns:
@@ -186,7 +190,7 @@ class Mailings:
         last_place = f"replays.{MAX_REPLAYS_PENDING - 1}"
         # A replay that is done is known by the moment it was asked for.
         others = {last_place: {"$exists": False}, "replays.asked_at": {"$ne": replay.asked_at}}
-        settings: Document = {"updated_at": now, "look_at": now}
+        settings: Document = {"updated_at": now, "look_at": now, "request_id": request_id}
         if seen.status is COMPLETED:
             settings |= {"status": RUNNING.value, "statistics": None}
         document = await self._collection.find_one_and_update(
@@ -201,7 +205,9 @@ class Mailings:
             raise Conflict("too_many_replays", f"{MAX_REPLAYS_PENDING} replays of the mailing are waiting already")
         return from_document(document) if document else None
 
-    async def delete(self, mailing_id: int, now: datetime, *, seen: Mailing | None = None) -> bool:
+    async def delete(
+        self, mailing_id: int, now: datetime, *, seen: Mailing | None = None, request_id: str | None = None
+    ) -> bool:
         """Cancel and hide a mailing at once; a scheduler removes what belongs to it, and then the mailing.
 
         Args:
@@ -217,6 +223,7 @@ class Mailings:
             "look_at": now,
             "replays": [],
             "pause_reason": None,
+            "request_id": request_id,
         }
         query = _as_seen(seen) if seen is not None else {"_id": mailing_id, "deleted_at": None}
         deleted = await self._collection.update_one(query, {"$set": settings})

@@ -22,7 +22,6 @@ from shared.domain.message import (
     WAITING,
     MessageStatus,
 )
-from shared.errors import StoreUnavailable
 from shared.store.connection import Document, at_the_edge
 from shared.store.message_documents import CLAIMED_FIELDS, Attempt, ClaimedMessage, PlannedMessage, Standing
 
@@ -73,7 +72,8 @@ class MessageStatuses:
         try:
             await self._collection.insert_many([one.to_document(now) for one in messages], ordered=False)
         except BulkWriteError as error:
-            _raise_unless_duplicates(error)
+            if not _only_duplicates(error):
+                raise
             query = {
                 "mailing_id": messages[0].mailing_id,
                 "client_id": {"$in": [one.client_id for one in messages]},
@@ -290,10 +290,8 @@ def _given_up(status: MessageStatus, reason: str, now: datetime) -> Document:
     }
 
 
-def _raise_unless_duplicates(error: BulkWriteError) -> None:
+def _only_duplicates(error: BulkWriteError) -> bool:
+    """Whether every message was inserted, by a majority, but those of clients who have one."""
     details = error.details or {}
-    if details.get("writeConcernErrors"):
-        raise StoreUnavailable("messages were inserted, but not by a majority yet") from error
     problems: Collection[Document] = details.get("writeErrors") or ()
-    if not problems or any(one.get("code") != DUPLICATE_KEY for one in problems):
-        raise error
+    return not details.get("writeConcernErrors") and all(one.get("code") == DUPLICATE_KEY for one in problems)

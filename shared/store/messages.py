@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
+from pymongo.read_concern import ReadConcern
 
 from shared.domain.message import DEAD, OPEN, UNSENT, MessageStatus
 from shared.errors import NotFound
@@ -45,6 +46,7 @@ class Messages:
 
     def __init__(self, database: "AsyncIOMotorDatabase[Document]") -> None:
         self._collection = database["messages"]
+        self._committed = self._collection.with_options(read_concern=ReadConcern("majority"))
 
     async def get(self, message_id: int) -> Message:
         """The message with its attempts.
@@ -114,9 +116,13 @@ class Messages:
         return earliest
 
     async def has_open(self, mailing_id: int) -> bool:
-        """Whether any message of a mailing is open."""
+        """Whether any message of a mailing is open, or was a moment ago.
+
+        Told by what a majority knows, as statistics are: what is closed here is closed in the statistics, too, that are
+        frozen next.
+        """
         query = {"mailing_id": mailing_id, "status": {"$in": [status.value for status in sorted(OPEN)]}}
-        return await self._collection.find_one(query, {"_id": 1}) is not None
+        return await self._committed.find_one(query, {"_id": 1}) is not None
 
     async def count(
         self,

@@ -95,7 +95,8 @@ class Statistics:
     async def whole(self, mailing_id: int) -> Document:
         """Everything that is told of one mailing, in the form in which it is frozen and answered.
 
-        Groups once by what a message is; the rest is summed up here, so that all parts agree with each other.
+        The counts, by operator code, by attempt and by reason, come of one grouping and agree with each other. Tags,
+        latencies and minutes are read a moment later: they agree with them as soon as nothing changes any more.
         """
         counted = MailingCounts()
         by_operator_code: dict[str, Counts] = {}

@@ -1,5 +1,6 @@
 """Given clients and a mailing, when its time comes, then each matching client gets one message and nobody else does."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -91,3 +92,22 @@ async def test_a_client_outside_the_window_waits_and_is_served_when_it_opens(sys
     calls = await system.calls([mailing["text"]])
     served_at = {str(call["phone"]): instant(call["arrived_at"]) for call in calls}
     assert served_at[inside.phones[0]] < opens_at <= served_at[outside["phone"]]
+
+
+async def test_one_request_id_leads_through_the_logs_of_all_services(system: System) -> None:
+    audience = await system.make_audience(3)
+    body = {"text": f"text of {audience.tag}", "audience": {"tags": [audience.tag]}}
+    request_id = f"request-of-{audience.tag}"
+    answer = await system.api.post("/api/v1/mailings", json=body, headers={"X-Request-ID": request_id})
+    assert answer.headers["X-Request-ID"] == request_id
+    mailing = answer.json()
+    await system.until(mailing, "completed", sent=3)
+    events: dict[str, set[str]] = {}
+    for process in system.processes.values():
+        for line in process.log.read_text().splitlines():
+            if request_id in line:
+                entry = json.loads(line)
+                events.setdefault(entry["service"], set()).add(entry["event"])
+    assert "mailing.created" in events["api"]
+    assert {"chunk.done", "mailing.completed"} <= events["scheduler"]
+    assert "message.attempted" in events["sender"]
