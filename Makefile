@@ -34,7 +34,7 @@ format: install ## write the code in the one format, repair what the linter can 
 	$(PYTHON) -m ruff check --fix $(CODE)
 
 test: install packages ## all tests: units, against real servers, all services together, and in containers where there is Docker
-	$(BOUND) $(PYTHON) -m pytest $(TESTS)
+	$(BOUND) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 	@$(MAKE) --no-print-directory test-containers
 
 demo: install $(RABBITMQ) ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes

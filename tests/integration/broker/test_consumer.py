@@ -1,0 +1,294 @@
+"""A consumer hands over every delivery until it is acked, whatever becomes of queue, channel and connection."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from shared.broker import acks as acks_module
+from shared.broker.consumer import Consumer
+from shared.broker.delivery import Delivery
+from shared.broker.gateway import Gateway
+from shared.broker.publisher import Publication, Publisher
+from shared.broker.topology import SEND_QUEUE, ExchangeName, Topology
+from tests.integration.broker.conftest import Vhost
+from tests.integration.broker.looking import delete, depth
+from tests.integration.broker.relay import Relay
+from tests.support.eventually import eventually
+
+
+class Taker:
+    """Takes deliveries over, and remembers them."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+
+    def __call__(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+
+    @property
+    def numbers(self) -> set[int]:
+        return {int(delivery.body) for delivery in self.deliveries}
+
+    async def until(self, numbers: set[int]) -> None:
+        await eventually(lambda: asyncio.sleep(0, self.numbers >= numbers), f"{len(numbers)} are taken", within_s=30)
+
+    def settle_all(self) -> None:
+        for delivery in self.deliveries:
+            delivery.settle()
+
+
+@pytest.fixture
+async def relay(vhost: Vhost) -> AsyncIterator[Relay]:
+    """What the consumer connects by."""
+    async with Relay(vhost.amqp_url) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def gateway(relay: Relay) -> AsyncIterator[Gateway]:
+    async with Gateway(relay.url, name="consumer", report=lambda _: None) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def publisher(vhost: Vhost) -> AsyncIterator[Publisher]:
+    """Publishes past the relay."""
+    async with Gateway(vhost.amqp_url, name="publisher", report=lambda _: None) as gateway:
+        yield Publisher(gateway)
+
+
+@asynccontextmanager
+async def consuming(gateway: Gateway, taker: Taker, *, prefetch: int = 100) -> AsyncIterator[Consumer]:
+    """A consumer at work; ended as a sender ends."""
+    consumer = Consumer(gateway, SEND_QUEUE, prefetch=prefetch, on_delivery=taker)
+    running = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await consumer.close()
+    assert running.cancelled()
+
+
+async def publish(publisher: Publisher, numbers: range) -> None:
+    await publisher.publish_all(
+        (Publication(ExchangeName.MESSAGES, "message.send.v1", str(number).encode()) for number in numbers), within_s=60
+    )
+
+
+async def is_empty(vhost: Vhost) -> bool:
+    return await depth(vhost.amqp_url, SEND_QUEUE) == 0
+
+
+async def test_it_takes_what_there_is_and_acks_what_is_settled(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given more commands than are delivered at a time
+    await publish(publisher, range(500))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=100) as consumer:
+        # When none is settled, then no more are delivered
+        await taker.until(set(range(100)))
+        assert len(taker.deliveries) == 100
+        assert not any(delivery.redelivered for delivery in taker.deliveries)
+
+        # When they are settled as they come, then all come, in their order
+        while len(taker.deliveries) < 500:
+            taker.settle_all()
+            await consumer.flush_acks()
+            await asyncio.sleep(0.01)
+        assert [int(delivery.body) for delivery in taker.deliveries] == list(range(500))
+        taker.settle_all()
+
+    # Then, after the end, none is left
+    assert await is_empty(vhost)
+
+
+async def test_one_that_takes_long_holds_up_nobody_behind_it(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given a delivery that is not settled, and a full prefetch behind it that is
+    await publish(publisher, range(60))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=20) as consumer:
+        await taker.until(set(range(20)))
+
+        async def all_but_the_first() -> bool:
+            for delivery in taker.deliveries[1:]:
+                delivery.settle()
+            await consumer.flush_acks()
+            return len(taker.deliveries) == 60
+
+        # Then the others come, one by one
+        await eventually(all_but_the_first, "the others have come", within_s=30)
+    # And the first comes again
+    assert await depth(vhost.amqp_url, SEND_QUEUE) == 1
+
+
+async def test_what_was_not_acked_comes_again_when_the_connection_is_cut(
+    vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given deliveries, half of them settled and not yet acked
+    await publish(publisher, range(50))
+    taker = Taker()
+    async with consuming(gateway, taker) as consumer:
+        await taker.until(set(range(50)))
+        before = list(taker.deliveries)
+        for delivery in before[::2]:
+            delivery.settle()
+
+        # When the connection is cut
+        relay.cut()
+        await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 100), "they come again", within_s=30)
+
+        # Then all come again, marked, and what is settled on the channel before does no harm
+        assert {int(delivery.body) for delivery in taker.deliveries[50:]} == set(range(50))
+        assert all(delivery.redelivered for delivery in taker.deliveries[50:])
+        assert not before[0].acks.is_open
+        for delivery in before:
+            delivery.settle()
+        await consumer.flush_acks()
+        assert await is_empty(vhost)
+        for delivery in taker.deliveries[50:]:
+            delivery.settle()
+        await consumer.flush_acks()
+
+        # And the consumer goes on
+        await publish(publisher, range(50, 60))
+        await taker.until(set(range(60)))
+        taker.settle_all()
+    assert await is_empty(vhost)
+
+
+async def test_it_survives_cuts_at_any_moment(
+    vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher
+) -> None:
+    """Work and acks go on while the network fails, just behind a frame as well as in the middle of one."""
+    await publish(publisher, range(2_000))
+    taker = Taker()
+    async with consuming(gateway, taker) as consumer:
+        for at in range(10):
+            await asyncio.sleep(0.1)
+            taker.settle_all()
+            await consumer.flush_acks()
+            if at % 2:
+                relay.cut()
+            else:
+                relay.end_behind(2_000)
+        while not taker.numbers >= set(range(2_000)):
+            taker.settle_all()
+            await consumer.flush_acks()
+            await asyncio.sleep(0.02)
+        taker.settle_all()
+    assert await is_empty(vhost)
+
+
+async def test_a_deleted_queue_is_declared_again_and_consumed(
+    vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a consumer with deliveries in hand
+    await publish(publisher, range(20))
+    taker = Taker()
+    async with consuming(gateway, taker) as consumer:
+        await taker.until(set(range(20)))
+
+        # When the queue is deleted, while what was delivered is settled and acked
+        async def keep_acking() -> None:
+            while True:
+                taker.settle_all()
+                await consumer.flush_acks()
+                await asyncio.sleep(0)
+
+        acking = asyncio.create_task(keep_acking())
+        await delete(vhost.amqp_url, queue=SEND_QUEUE)
+
+        # Then it is consumed again, and it has cost no connection
+        await publish(publisher, range(20, 40))
+        await taker.until(set(range(40)))
+        acking.cancel()
+        await asyncio.wait([acking])
+        taker.settle_all()
+    assert relay.connections == 1
+    assert not connection_errors(caplog)
+    assert await is_empty(vhost)
+
+
+async def test_a_channel_that_the_broker_closes_is_opened_anew(
+    vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given a consumer whose channel acks a delivery twice, which the broker does not forgive
+    await publish(publisher, range(10))
+    taker = Taker()
+    async with consuming(gateway, taker) as consumer:
+        await taker.until(set(range(10)))
+        channel = taker.deliveries[0].acks._channel  # to do what Acks never does
+        await channel.basic_ack(1)
+        await channel.basic_ack(1)
+
+        # Then the others come again by another channel, on the same connection
+        await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 19), "they come again", within_s=30)
+        assert {int(delivery.body) for delivery in taker.deliveries[10:]} == set(range(1, 10))
+        taker.settle_all()
+        await consumer.flush_acks()
+    assert relay.connections == 1
+    assert await is_empty(vhost)
+
+
+async def test_acks_that_do_not_get_through_cost_the_channel_and_nothing_else(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given deliveries whose acks are not written in time, because the connection's writer takes nothing more
+    monkeypatch.setattr(acks_module, "FLUSH_TIMEOUT_S", 0.1)
+    await publish(publisher, range(5))
+    taker = Taker()
+    async with consuming(gateway, taker) as consumer:
+        await taker.until(set(range(5)))
+        channel = taker.deliveries[0].acks._channel  # to do what Acks never does
+        monkeypatch.setattr(channel, "basic_ack", lambda *_, **__: asyncio.Event().wait())
+        taker.settle_all()
+        await consumer.flush_acks()
+
+        # Then it comes again, by another channel, and is acked there
+        await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 10), "they come again", within_s=30)
+        taker.settle_all()
+        await consumer.flush_acks()
+    assert await is_empty(vhost)
+
+
+async def test_the_end_leaves_no_error_at_the_broker(
+    vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a consumer under load
+    await publish(publisher, range(1_000))
+    taker = Taker()
+    for _ in range(5):
+        async with consuming(gateway, taker, prefetch=200):
+            await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 50), "some are taken", within_s=30)
+
+            # When it ends with half of its deliveries settled, and the others not
+            for delivery in taker.deliveries[::2]:
+                delivery.settle()
+        taker.deliveries.clear()
+
+    # Then it was the same connection all the time, and the broker had nothing to say against it
+    assert relay.connections == 1
+    assert not connection_errors(caplog)
+
+
+async def test_it_waits_for_a_queue_that_is_not_there_yet(relay: Relay, publisher: Publisher) -> None:
+    # Given a gateway whose topology does not name the queue, and a consumer of it
+    taker = Taker()
+    async with Gateway(relay.url, name="bare", report=lambda _: None, topology=Topology(())) as gateway:
+        await gateway.connection(within_s=20)
+        async with consuming(gateway, taker):
+            # When others declare it (as they connect, or publish), then it is consumed
+            await publish(publisher, range(3))
+            await taker.until(set(range(3)))
+
+
+def connection_errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]

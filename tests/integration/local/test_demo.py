@@ -1,0 +1,101 @@
+"""Given `make demo`, everything agrees and nothing is left; cut off or in trouble, nothing is left either."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.leftovers import end_marked, marked_processes
+from deploy.local.program import ROOT
+from deploy.local.readiness import wait_until
+
+LIMIT_S = 150
+STOP_LIMIT_S = 60
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for folder in tmp_path.glob("demo-*"):
+        end_marked(folder, patience_s=0)
+
+
+def start_demo(data: Path, **environment: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_PORT"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.local", "demo", "--data", str(data), "--clients", "60"],
+        cwd=ROOT,
+        env=inherited | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def folders(data: Path) -> list[Path]:
+    return list(data.glob("demo-*"))
+
+
+def wait_for_programs(data: Path) -> Path:
+    """The folder of the demo, once its programs run."""
+    wait_until(
+        lambda: any(len(marked_processes(folder)) > 5 for folder in folders(data)),
+        "the programs",
+        timeout_s=LIMIT_S,
+        alive=lambda: True,
+    )
+    (folder,) = folders(data)
+    return folder
+
+
+def test_the_demo_proves_itself_and_leaves_nothing(data: Path) -> None:
+    demo = start_demo(data)
+    out, _ = demo.communicate(timeout=LIMIT_S)
+    assert demo.returncode == 0, out
+    *_, audience, counts, _, ledger, last = out.splitlines()
+    assert audience.split() == ["audience", "60"]
+    assert counts.split() == ["counts", "sent", "60"]
+    assert "60 calls, 60 accepted, 0 duplicates" in ledger
+    assert last == "agree"
+    assert folders(data) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_leaves_nothing(data: Path, number: signal.Signals) -> None:
+    demo = start_demo(data)
+    folder = wait_for_programs(data)
+    demo.send_signal(number)
+    out, _ = demo.communicate(timeout=STOP_LIMIT_S)
+    assert demo.returncode == 130, out
+    assert marked_processes(folder) == []
+    assert folders(data) == []
+
+
+def test_a_demo_without_its_provider_fails_and_shows_the_logs(data: Path) -> None:
+    # Given a provider that is named and not there
+    demo = start_demo(data, PROVIDER_URL="http://127.0.0.1:1/v1")
+    out, _ = demo.communicate(timeout=LIMIT_S)
+
+    # Then no other is started in its place, and what the services wrote is shown
+    assert demo.returncode == 1
+    assert "demo: GET http://127.0.0.1:1/ledger/summary" in out
+    assert "the end of sender.log" in out
+    assert "fake-provider" not in out
+    assert folders(data) == []
+
+
+def test_what_a_killed_demo_left_is_removed_by_the_next(data: Path) -> None:
+    demo = start_demo(data)
+    left = wait_for_programs(data)
+    demo.kill()
+    demo.communicate(timeout=STOP_LIMIT_S)
+    assert left.exists()
+
+    again = start_demo(data)
+    out, _ = again.communicate(timeout=LIMIT_S)
+    assert again.returncode == 0, out
+    assert folders(data) == []

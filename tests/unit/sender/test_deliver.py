@@ -1,0 +1,228 @@
+"""Deliver: who may start, what becomes of an outcome, and what a stop leaves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from services.sender.deliver import Deliverer
+from services.sender.ladder import Ladder
+from services.sender.provider.provider import Answer, Call, Unsendable
+from services.sender.record import Finished
+from services.sender.task import ClaimedTask
+from shared.domain.message import FAILED, RETRYING, SENT, UNKNOWN
+from tests.unit.sender.parts import NOW, StillClock, ready
+
+OK = Answer(200, b'{"code":0}', None, started=True, written=True, latency_ms=5)
+
+
+class GivenBack:
+    """What was given back, and how."""
+
+    def __init__(self) -> None:
+        self.acts: list[tuple[str, int]] = []
+
+    async def park(self, tasks: list[ClaimedTask], *, reason: str, due_at: datetime) -> None:
+        self.acts += [(f"parked: {reason}", one.message.id) for one in tasks]
+
+    async def hand_over(self, tasks: list[ClaimedTask]) -> None:
+        self.acts += [("handed over", one.message.id) for one in tasks]
+
+    async def put_off(self, tasks: list[ClaimedTask]) -> None:
+        self.acts += [("put off", one.message.id) for one in tasks]
+
+
+class Delivering:
+    """A deliverer at work."""
+
+    def __init__(self, answer: Callable[[Call], Awaitable[Answer]], *, concurrency: int = 2, backlog: int = 5) -> None:
+        self.clock = StillClock()
+        self.given_back = GivenBack()
+        self.finished: list[Finished] = []
+        self.calls: list[Call] = []
+        self.told: list[str] = []
+        self._answer = answer
+        self.deliverer = Deliverer(
+            self,
+            self.given_back,
+            Ladder(max_attempts=6, mend_after=timedelta(seconds=60)),
+            self.clock,
+            concurrency=concurrency,
+            backlog=backlog,
+            refusal_statuses=frozenset({429, 500, 503}),
+            report_provider=self.told.append,
+            record=self.finished.append,
+        )
+
+    async def deliver(self, call: Call) -> Answer:
+        if call.start_within_s() <= 0:
+            return Answer(None, None, "no time left", started=False, written=False, latency_ms=None)
+        self.calls.append(call)
+        return await self._answer(call)
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        running = asyncio.create_task(self.deliverer.run())
+        try:
+            async with asyncio.timeout(5):
+                while not fact():
+                    await asyncio.sleep(0)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    @property
+    def ended(self) -> int:
+        return len(self.finished) + len(self.given_back.acts)
+
+
+async def accept(_: Call) -> Answer:
+    return OK
+
+
+async def never(_: Call) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def answers(answer: Answer) -> Callable[[Call], Awaitable[Answer]]:
+    async def give(_: Call) -> Answer:
+        return answer
+
+    return give
+
+
+async def test_an_accepted_message_is_sent_from_the_revision_that_was_read() -> None:
+    delivering = Delivering(accept)
+    delivering.deliverer.put(ready(1, text="Hello Ann"))
+    await delivering.until(lambda: delivering.ended == 1)
+
+    [one] = delivering.finished
+    assert delivering.calls[0].text == "Hello Ann"
+    assert (one.record.status, one.record.revision, one.record.reason) == (SENT, 3, None)
+    assert delivering.told == ["up"]
+
+
+async def test_a_refused_one_retries_and_the_last_attempt_fails() -> None:
+    busy = Answer(503, b"", None, started=True, written=True, latency_ms=5)
+    delivering = Delivering(answers(busy))
+    delivering.deliverer.put(ready(1))
+    delivering.deliverer.put(ready(2, attempt=6))
+    delivering.deliverer.put(ready(3, attempt=6, ambiguous=True))
+    await delivering.until(lambda: delivering.ended == 3)
+
+    by_id = {one.record.message_id: one for one in delivering.finished}
+    assert by_id[1].record.status is RETRYING
+    assert by_id[1].record.due_at == NOW + timedelta(seconds=5 + 60)
+    assert (by_id[2].record.status, by_id[2].record.due_at) == (FAILED, None)
+    assert by_id[3].record.status is UNKNOWN
+    assert by_id[1].record.reason == "http_503"
+
+
+async def test_a_fault_of_ours_uses_up_no_attempt_and_makes_the_sender_unready() -> None:
+    delivering = Delivering(answers(Answer(401, b"", None, started=True, written=True, latency_ms=5)))
+    delivering.deliverer.put(ready(1))
+    await delivering.until(lambda: delivering.ended == 1)
+
+    assert delivering.given_back.acts == [("put off", 1)]
+    assert "http_401" in delivering.told[0]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "wall_s", "started"), [(14.9, 14.9, True), (15.0, 15.0, False), (0.0, 15.0, False), (15.0, 0.0, False)]
+)
+async def test_a_claim_is_too_old_by_whichever_clock_says_so(age_s: float, wall_s: float, started: bool) -> None:
+    delivering = Delivering(accept)
+    delivering.clock.pass_s(age_s, wall_s=wall_s)
+    delivering.deliverer.put(ready(1))
+    await delivering.until(lambda: delivering.ended == 1)
+
+    assert bool(delivering.calls) is started
+    assert delivering.given_back.acts == ([] if started else [("handed over", 1)])
+
+
+async def test_nothing_starts_at_the_end_or_after_it() -> None:
+    delivering = Delivering(accept)
+    delivering.deliverer.put(ready(1, end_at=NOW + timedelta(seconds=1)))
+    delivering.deliverer.put(ready(2, end_at=NOW))
+    await delivering.until(lambda: delivering.ended == 2)
+
+    assert [call.message_id for call in delivering.calls] == [1]
+    assert delivering.given_back.acts == [("parked: mailing_ended", 2)]
+
+
+async def test_a_stop_starts_no_call_and_hands_over_what_waits() -> None:
+    delivering = Delivering(accept)
+    for message_id in range(1, 101):
+        delivering.deliverer.put(ready(message_id))
+    delivering.deliverer.stop()
+    await delivering.until(lambda: delivering.ended == 100)
+
+    assert delivering.calls == []
+    assert {act for act, _ in delivering.given_back.acts} == {"handed over"}
+
+
+async def test_what_cannot_be_put_into_a_request_fails_without_a_call() -> None:
+    async def refuse(_: Call) -> Answer:
+        raise Unsendable("no phone")
+
+    delivering = Delivering(refuse)
+    delivering.deliverer.put(ready(1))
+    await delivering.until(lambda: delivering.ended == 1)
+
+    [one] = delivering.finished
+    assert (one.record.status, one.record.reason, one.record.ambiguous) == (FAILED, "unsendable", False)
+
+
+async def test_a_provider_that_raises_costs_its_message_and_no_worker() -> None:
+    async def raise_once(call: Call) -> Answer:
+        if call.message_id <= 2:
+            raise ZeroDivisionError("a mistake of ours")
+        return OK
+
+    delivering = Delivering(raise_once, concurrency=2)
+    for message_id in (1, 2, 3, 4):
+        delivering.deliverer.put(ready(message_id))
+    await delivering.until(lambda: delivering.ended == 4)
+
+    by_id = {one.record.message_id: one.record for one in delivering.finished}
+    assert (by_id[1].status, by_id[1].ambiguous) == (RETRYING, True)
+    assert by_id[1].attempt.error == "ZeroDivisionError: a mistake of ours"
+    assert by_id[3].status is by_id[4].status is SENT
+
+
+async def test_free_places_are_idle_workers_and_what_the_last_second_has_finished() -> None:
+    delivering = Delivering(accept, concurrency=2, backlog=3)
+    deliverer = delivering.deliverer
+    assert deliverer.free() == 2
+
+    for message_id in range(1, 11):
+        deliverer.put(ready(message_id))
+    assert deliverer.free() == 0
+    await delivering.until(lambda: delivering.ended == 10)
+
+    assert deliverer.free() == 2 + 3  # ten finished within the second, the backlog is bounded
+    delivering.clock.pass_s(1.001)
+    assert deliverer.free() == 2
+
+
+async def test_whoever_waits_for_a_free_place_is_woken_by_each_call_that_ends() -> None:
+    ending = asyncio.Event()
+
+    async def wait(_: Call) -> Answer:
+        await ending.wait()
+        return OK
+
+    delivering = Delivering(wait, concurrency=1, backlog=0)
+    delivering.deliverer.put(ready(1))
+    running = asyncio.create_task(delivering.deliverer.run())
+    waiting = asyncio.create_task(delivering.deliverer.until_free())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+
+    ending.set()
+
+    async with asyncio.timeout(5):
+        await waiting
+    running.cancel()
+    await asyncio.wait([running])
