@@ -32,6 +32,7 @@ LOOK_EVERY_S = 5.0
 BATCH = 100
 BATCH_BYTES = 8_000_000  # parked bodies may be of any size
 DIED_JUST_NOW = timedelta(seconds=10)  # whose sender may be about to publish the entry
+WALK_HEADER = "x-mailrun-walk"  # of an entry that a walk has put at the end, and must not take for a double
 OUR_HEADERS = frozenset({REASON_HEADER, PARKED_HEADER, MAILING_HEADER, CLIENT_HEADER})
 
 log = structlog.get_logger()
@@ -79,10 +80,11 @@ class DeadLetterWatch:
         parked = dropped = 0
         try:
             while remaining > 0 and await self._still_ours(lease):
-                batch = await self._take(min(BATCH, remaining))
-                if not batch:
-                    break
+                taken = await self._take(min(BATCH, remaining))
+                batch = [one for one in taken if one.headers.get(WALK_HEADER) != lease.token]
                 remaining -= len(batch)
+                if not batch:
+                    break  # only what this walk itself has put there
                 kept = await self._keep(batch, lease.token)
                 parked += sum(command_of(one) is None for one in kept)
                 dropped += len(batch) - len(kept)
@@ -127,7 +129,7 @@ class DeadLetterWatch:
             if command is None or command.message_id in deserving:
                 kept.append(one)
                 deserving.discard(command.message_id if command else 0)
-        await self._tools.publisher.publish_all(map(_again, kept), within_s=PUBLISH_S)
+        await self._tools.publisher.publish_all([_again(one, walk) for one in kept], within_s=PUBLISH_S)
         for one in batch:
             one.settle()
         await self._reader.ack()
@@ -170,8 +172,8 @@ def command_of(entry: Delivery) -> SendCommand | None:
         return None
 
 
-def _again(entry: Delivery) -> Publication:
+def _again(entry: Delivery, walk: str) -> Publication:
     """The entry as it came, without what the broker has written into it (`x-death` and the like)."""
     headers = {name: value for name, value in entry.headers.items() if not name.startswith("x-") or name in OUR_HEADERS}
     plain = {name: value for name, value in headers.items() if isinstance(value, str | int | bool)}
-    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, entry.body, plain)
+    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, entry.body, plain | {WALK_HEADER: walk})

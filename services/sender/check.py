@@ -39,11 +39,13 @@ class Checker:
         give_back: GiveBack,
         *,
         report_store: Callable[[str], None],
+        pause: Callable[[datetime], None],
         deliver: Callable[[ReadyTask], None],
         record: Callable[[ClaimedTask, Record], None],
     ) -> None:
         """
         Args:
+            pause: told until when the provider has asked any sender to be left alone.
             deliver: takes what may go.
             record: takes what has failed without a call.
         """
@@ -51,16 +53,22 @@ class Checker:
         self._clock = clock
         self._give_back = give_back
         self._report_store = report_store
+        self._pause = pause
         self._deliver = deliver
         self._record = record
 
     async def check(self, batch: Sequence[ClaimedTask]) -> None:
         """Decide for each task of a batch, and hand it on."""
         try:
+            paused_until = await until_answered(self._store.provider_state.paused_until, report=self._report_store)
             mailings, attributes = await self._read(batch)
         except Exception:
             log.exception("check.put_off", message_ids=[one.message.id for one in batch])
             await self._give_back.put_off(batch)
+            return
+        if paused_until is not None and paused_until > self._clock.now():
+            self._pause(paused_until)
+            await self._give_back.hand_over(batch)
             return
         templates = {mailing.id: _template(mailing) for mailing in mailings.values() if mailing is not None}
         parked: dict[Park, list[ClaimedTask]] = {}

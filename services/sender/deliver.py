@@ -5,10 +5,12 @@ Measured: 64 workers beat a task per message; more help only with a slow provide
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 import structlog
 
+from services.sender.breaker import LONGEST_PAUSE_S, Breaker
 from services.sender.error_text import error_text
 from services.sender.give_back import GiveBack
 from services.sender.ladder import Ladder
@@ -40,14 +42,16 @@ class Deliverer:
         concurrency: int,
         backlog: int,
         refusal_statuses: frozenset[int],
-        report_provider: Callable[[str], None],
+        breaker: Breaker,
+        pause_all: Callable[[datetime], Awaitable[None]],
         record: Callable[[Finished], None],
     ) -> None:
         """
         Args:
             concurrency: calls under way at once.
             backlog: most claimed messages that wait for a worker.
-            report_provider: told when the provider refuses us, and "up" when it accepts.
+            breaker: says whether a call may start, and is told of every verdict.
+            pause_all: has all senders leave the provider alone until an instant.
             record: takes the outcomes.
         """
         self._provider = provider
@@ -57,7 +61,8 @@ class Deliverer:
         self._concurrency = concurrency
         self._backlog = backlog
         self._refusal_statuses = refusal_statuses
-        self._report_provider = report_provider
+        self._breaker = breaker
+        self._pause_all = pause_all
         self._record = record
         self._queue: asyncio.Queue[ReadyTask] = asyncio.Queue()
         self._busy = 0
@@ -70,18 +75,30 @@ class Deliverer:
         self._queue.put_nowait(ready)
 
     def free(self) -> int:
-        """How many more claims could be started within a second: free workers, and what the last second finished."""
+        """How many more claims could be started within a second: free workers, and what the last second finished.
+
+        While the breaker is open: one, the probe, when it is time for it.
+        """
+        held = self._busy + self._queue.qsize()
+        if self._breaker.wait_s() > 0:
+            return 0
+        if self._breaker.is_open:
+            return 0 if held else 1
         since_s = self._clock.monotonic_s() - RATE_WINDOW_S
         while self._finished_at_s and self._finished_at_s[0] < since_s:
             self._finished_at_s.popleft()
         backlog = min(self._backlog, len(self._finished_at_s))
-        return max(0, self._concurrency + backlog - self._busy - self._queue.qsize())
+        return max(0, self._concurrency + backlog - held)
 
     async def until_free(self) -> None:
         """Wait until at least one claim could be started."""
         while self.free() == 0:
             self._freed.clear()
-            await self._freed.wait()
+            try:
+                async with asyncio.timeout(self._breaker.wait_s() or None):
+                    await self._freed.wait()
+            except TimeoutError:
+                pass
 
     def stop(self) -> None:
         """Start no call any more; what is waiting for a worker is handed over to other senders."""
@@ -106,6 +123,9 @@ class Deliverer:
 
     async def _deliver(self, ready: ReadyTask) -> None:
         message = ready.claimed.message
+        if not self._breaker.lets_through():
+            await self._not_started(ready)
+            return
         at = self._clock.now()
         try:
             answer = await self._call(ready)
@@ -131,12 +151,10 @@ class Deliverer:
             error=answer.error,
             request_id=ready.claimed.task.command.request_id,
         )
-        if verdict.outcome is Outcome.UNAUTHORISED:
-            self._report_provider(f"does not let us call: {verdict.reason}")
+        self._breaker.hear(verdict)
+        if await self._must_wait(verdict, answer):
             await self._give_back.put_off([ready.claimed])
             return
-        if verdict.outcome is Outcome.ACCEPTED:
-            self._report_provider("up")
         self._record(
             self._finished(
                 ready,
@@ -144,6 +162,19 @@ class Deliverer:
                 Attempt(at, verdict.outcome, answer.http_status, answer.latency_ms, answer.error),
             )
         )
+
+    async def _must_wait(self, verdict: Verdict, answer: Answer) -> bool:
+        """Whether a certain refusal does not count: the provider asks for a pause, is away, or does not let us call."""
+        if verdict.outcome is Outcome.UNAUTHORISED:
+            return True
+        if verdict.outcome is not Outcome.REFUSED:
+            return False
+        if answer.retry_after_s:
+            until = self._clock.now() + timedelta(seconds=min(LONGEST_PAUSE_S, answer.retry_after_s))
+            self._breaker.pause(until)
+            await self._pause_all(until)
+            return True
+        return not verdict.called or self._breaker.is_open
 
     async def _call(self, ready: ReadyTask) -> Answer:
         """Call; what a provider must not raise is an unknown outcome of this message, and of no other."""
@@ -167,7 +198,7 @@ class Deliverer:
         return 0.0 if self._stopping else ready.start_within_s(self._clock)
 
     async def _not_started(self, ready: ReadyTask) -> None:
-        """The mailing's end came first, the claim is too old, or this sender stops."""
+        """The mailing's end came first, the claim is too old, this sender stops, or the breaker is open."""
         end_at, now = ready.mailing.end_at, self._clock.now()
         if end_at is not None and end_at <= now:
             await self._give_back.park([ready.claimed], reason="mailing_ended", due_at=now)

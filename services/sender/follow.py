@@ -13,7 +13,7 @@ from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import ExchangeName, retry_queue
 from shared.contracts.commands import SendCommand
 from shared.contracts.dead_letters import DEAD_ROUTING_KEY, DeadLetterHeaders
-from shared.domain.retry import YOUNG_CLAIM_STEP, RetryStep
+from shared.domain.retry import LADDER, YOUNG_CLAIM_STEP, RetryStep
 from shared.errors import BrokerUnavailable
 
 PUBLISH_S = 30.0
@@ -29,6 +29,11 @@ def retry(task: Task, step: RetryStep) -> Publication:
 def wait(task: Task) -> Publication:
     """The same command once more, recovering, after a while: its message is claimed, or we may not call now."""
     return _command(task, ExchangeName.RETRY, retry_queue(YOUNG_CLAIM_STEP), attempt=task.command.attempt, recover=True)
+
+
+def later(task: Task) -> Publication:
+    """The same command once more after the first step: the provider cannot be called now."""
+    return _command(task, ExchangeName.RETRY, retry_queue(LADDER[0]), attempt=task.command.attempt, recover=True)
 
 
 def hand_over(task: Task) -> Publication:

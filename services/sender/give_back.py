@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from services.sender.containment import one_by_one
-from services.sender.follow import Follower, dead_letter, hand_over, wait
+from services.sender.follow import Follower, dead_letter, hand_over, later
 from services.sender.task import ClaimedTask, Task
 from shared.broker.publisher import Publication
 from shared.runtime.clock import Clock
@@ -65,8 +65,8 @@ class GiveBack:
         await self._hand_back(tasks, hand_over)
 
     async def put_off(self, tasks: Sequence[ClaimedTask]) -> None:
-        """The provider does not let us call (a fault of ours): the same attempt comes again after a while."""
-        await self._hand_back(tasks, wait)
+        """The provider cannot be called, or does not let us: the same attempt comes again after a while."""
+        await self._hand_back(tasks, later)
 
     async def _hand_back(self, tasks: Sequence[ClaimedTask], follow: Callable[[Task], Publication]) -> None:
         await self._undo(

@@ -25,10 +25,20 @@ UNAUTHORISED_STATUSES = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome, and the reason for it: stable words, by which failures are grouped. None for accepted."""
+    """What an answer means.
+
+    Attributes:
+        outcome: what became of the attempt.
+        reason: stable words, by which failures are grouped; None for accepted.
+        provider_failed: whether it tells of the provider itself, not of this message: no connection, no answer, 5xx, or
+            an answer that is not its protocol's.
+        called: whether anything may have reached the provider: without a connection the attempt never happened.
+    """
 
     outcome: Outcome
     reason: str | None
+    provider_failed: bool = False
+    called: bool = True
 
 
 def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
@@ -36,25 +46,25 @@ def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
     status = answer.http_status
     if status is None:
         if answer.written:
-            return Verdict(Outcome.UNKNOWN, "no_answer")
-        return Verdict(Outcome.REFUSED, "no_connection")
+            return Verdict(Outcome.UNKNOWN, "no_answer", provider_failed=True)
+        return Verdict(Outcome.REFUSED, "no_connection", provider_failed=True, called=False)
     if 200 <= status < 300:
         return _judge_body(answer.body)
     reason = f"http_{status}"
     if status in refusal_statuses:
-        return Verdict(Outcome.REFUSED, reason)
+        return Verdict(Outcome.REFUSED, reason, provider_failed=status >= 500)
     if status in UNAUTHORISED_STATUSES or 300 <= status < 400:
         return Verdict(Outcome.UNAUTHORISED, reason)
     if 400 <= status < 500:
         return Verdict(Outcome.PERMANENT, reason)
-    return Verdict(Outcome.UNKNOWN, reason)
+    return Verdict(Outcome.UNKNOWN, reason, provider_failed=True)
 
 
 def _judge_body(body: bytes | None) -> Verdict:
     """The body decides, whatever its content type says."""
     code = _code(body)
     if code is None:
-        return Verdict(Outcome.UNKNOWN, "malformed_answer")
+        return Verdict(Outcome.UNKNOWN, "malformed_answer", provider_failed=True)
     if code == 0:
         return Verdict(Outcome.ACCEPTED, None)
     return Verdict(Outcome.PERMANENT, f"refused_code_{code}")

@@ -6,10 +6,11 @@ Every stage takes its input at once and works at its own pace; what bounds them 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
+from services.sender.breaker import Breaker
 from services.sender.check import Checker
 from services.sender.claim import Claimer
 from services.sender.deliver import Deliverer
@@ -26,6 +27,7 @@ from shared.broker.consumer import Consumer
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publisher
 from shared.broker.topology import SEND_QUEUE
+from shared.errors import StoreUnavailable
 from shared.runtime.clock import Clock
 from shared.store.message_statuses import Record
 from shared.store.store import Store
@@ -78,6 +80,8 @@ class Pipeline:
         report_provider: Callable[[str], None],
     ) -> None:
         statuses = store.message_statuses
+        breaker = Breaker(clock, report=report_provider)
+        self._provider_state = store.provider_state
         ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
         self._ladder = ladder
         self._hand = Hand()
@@ -118,7 +122,8 @@ class Pipeline:
             concurrency=tuning.concurrency,
             backlog=2 * tuning.batch_size,
             refusal_statuses=tuning.refusal_statuses,
-            report_provider=report_provider,
+            breaker=breaker,
+            pause_all=self._pause_all,
             record=self._recorder.put,
         )
         checker = Checker(
@@ -126,6 +131,7 @@ class Pipeline:
             clock,
             give_back,
             report_store=report_store,
+            pause=breaker.pause,
             deliver=self._deliverer.put,
             record=self._record_without_call,
         )
@@ -178,6 +184,13 @@ class Pipeline:
                 await self._follower.until_idle()
         except TimeoutError:
             log.warning("sender.stopped_with_work", within_s=within_s, tasks=len(self._hand))
+
+    async def _pause_all(self, until: datetime) -> None:
+        """Tell all senders of a pause; if the store is away, each learns it from the provider itself."""
+        try:
+            await self._provider_state.pause(until)
+        except StoreUnavailable as error:
+            log.warning("pause.not_told", error=str(error))
 
     async def _rejudge(self, tasks: list[Task]) -> None:
         await self._judge.judge(tasks)

@@ -17,6 +17,7 @@ from shared.store.connection import Document, at_the_edge
 from shared.store.mailing_documents import FanOut, Replay, fan_out_of, from_document, replays_of
 
 LATELY = timedelta(hours=1)
+UNREADABLE_WAIT = timedelta(minutes=1)
 WITHOUT_HISTORY = {"revisions": 0, "statistics": 0}  # megabytes, in the worst case, which no chunk needs
 
 
@@ -114,7 +115,15 @@ class MailingWork:
             sort=[("served_at", 1), ("_id", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return _leased(document, token) if document else None
+        if document is None:
+            return None
+        try:
+            return _leased(document, token)
+        except Exception:
+            # Nobody can read it: it must not be the next one again and again, before all the others.
+            mine = {"_id": document["_id"], "lease.token": token}
+            await self._collection.update_one(mine, {"$set": {"lease": None, "look_at": now + UNREADABLE_WAIT}})
+            raise
 
     async def release(self, leased: LeasedMailing, *, look_at: datetime | None, **changes: Any) -> bool:
         """Give a lease back and write what the chunk came to; False when the lease was lost, and nothing is written.

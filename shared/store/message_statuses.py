@@ -74,13 +74,11 @@ class MessageStatuses:
         except BulkWriteError as error:
             if not _only_duplicates(error):
                 raise
-            query = {
-                "mailing_id": messages[0].mailing_id,
-                "client_id": {"$in": [one.client_id for one in messages]},
-                "status": QUEUED.value,
-                "attempt": 0,
-            }
-            return [int(one["_id"]) async for one in self._collection.find(query, {"_id": 1})]
+            query = {"mailing_id": messages[0].mailing_id, "client_id": {"$in": [one.client_id for one in messages]}}
+            found = [one async for one in self._collection.find(query, {"status": 1, "attempt": 1})]
+            if len(found) < len(messages):  # an id was taken, not a client planned: he would be without a message
+                raise
+            return [int(one["_id"]) for one in found if one["status"] == QUEUED.value and one["attempt"] == 0]
         return [one.id for one in messages if one.status is QUEUED]
 
     async def release(self, message_ids: Sequence[int], *, due_at: datetime, now: datetime) -> None:

@@ -11,6 +11,7 @@ from shared.store.mailing_work import MailingWork
 from shared.store.mailings import Mailings
 from shared.store.message_statuses import MessageStatuses
 from shared.store.messages import Messages
+from shared.store.provider_state import ProviderState
 from shared.store.sequences import Sequences
 from shared.store.statistics import Statistics
 
@@ -30,6 +31,7 @@ class Store:
         self.message_statuses = MessageStatuses(self._database)
         self.statistics = Statistics(self._database)
         self.dead_letter_state = DeadLetterState(self._database)
+        self.provider_state = ProviderState(self._database)
         self.idempotency_keys = IdempotencyKeys(self._database)
 
     async def prepare(self, report: Callable[[str], None]) -> None:

@@ -7,6 +7,8 @@ Everything longer is the ladder's.
 
 import asyncio
 import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -121,7 +123,8 @@ class HttpProvider:
                 tries.request("POST", self._url / str(call.message_id), data=body, allow_redirects=False) as response,
             ):
                 content = await _read(response)
-                return Answer(response.status, content, None, True, True, progress.elapsed_ms)
+                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+                return Answer(response.status, content, None, True, True, progress.elapsed_ms, retry_after_s)
         except _NoTimeLeft:
             return Answer(progress.refused_status, None, "no time left", progress.refused, False, None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -180,6 +183,24 @@ class _QuickRetry(RetryOptionsBase):
             response.close()
         self._progress.note_refusal()
         return random.uniform(0, QUICK_WAIT_S)
+
+
+def parse_retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds that a `Retry-After` asks for, in either of its forms; None for none, or for nonsense.
+
+    Source: RFC 9110, 10.2.3
+    """
+    if header is None:
+        return None
+    if header.strip().isascii() and header.strip().isdigit():
+        return float(header)
+    try:
+        asked_for = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if asked_for.tzinfo is None:
+        return None
+    return max(0.0, (asked_for - now).total_seconds())
 
 
 async def _before_writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:

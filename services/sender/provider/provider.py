@@ -35,6 +35,7 @@ class Answer:
         started: whether any try was started: False when there was no time left.
         written: whether the request of the last try may have reached the provider.
         latency_ms: of the last try.
+        retry_after_s: how long the provider asks to be left alone, seconds; None when it does not.
     """
 
     http_status: int | None
@@ -43,6 +44,7 @@ class Answer:
     started: bool
     written: bool
     latency_ms: int | None
+    retry_after_s: float | None = None
 
 
 class Unsendable(Exception):

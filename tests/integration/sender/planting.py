@@ -25,6 +25,7 @@ from shared.store.store import Store
 
 PUBLISH_S = 10.0
 FOREVER = timedelta(days=1)
+FIRST_ID = 1_000_000_000  # far from those that the services give
 
 
 def now() -> datetime:
@@ -54,7 +55,7 @@ class Planting:
     publisher: Publisher
     reader: QueueReader
     published: int = 0  # into the send queue, by the test
-    _ids: Any = field(default_factory=lambda: itertools.count(1))
+    _ids: Any = field(default_factory=lambda: itertools.count(FIRST_ID))
 
     # --- store -------------------------------------------------------------------------------------------------------
 

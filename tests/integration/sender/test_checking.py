@@ -143,7 +143,7 @@ async def test_a_fault_of_ours_puts_the_same_attempt_off(
 
     found = await world.found(message_id)
     assert (found["status"], found["attempt"], found["attempts"]) == ("queued", 0, [])
-    [waiting] = (await world.retries())["30s"]
+    [waiting] = (await world.retries())["5s"]
     assert (waiting.message_id, waiting.attempt, waiting.recover) == (message_id, 1, True)
     assert await called(control) == 1
     assert "http_401" in sender.told["provider"]

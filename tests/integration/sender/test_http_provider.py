@@ -66,7 +66,7 @@ async def test_a_sound_call_says_what_the_protocol_wants_and_is_accepted(
 ) -> None:
     answer, verdict = await deliver(fake, call(2**63 - 1, text="Привет, {world} \U0001f600"))
 
-    assert verdict == Verdict(ACCEPTED, None)
+    assert (verdict.outcome, verdict.reason) == (ACCEPTED, None)
     assert answer.http_status == 200
     [entry] = await read_entries(control)
     assert (entry["message_id"], entry["phone"], entry["accepted"]) == (2**63 - 1, int(PHONE), True)
@@ -126,7 +126,7 @@ async def test_each_fault_has_its_outcome_and_the_ledger_agrees(
 
     _, verdict = await deliver(fake)
 
-    assert verdict == Verdict(outcome, reason)
+    assert (verdict.outcome, verdict.reason) == (outcome, reason)
     entries = await read_entries(control)
     assert len(entries) == calls
     if outcome is not UNKNOWN:
@@ -175,7 +175,7 @@ async def test_a_refused_connection_is_tried_once_more_and_certainly_not_accepte
 
     answer, verdict = await deliver(fake)
 
-    assert verdict == Verdict(REFUSED, "no_connection")
+    assert (verdict.outcome, verdict.reason) == (REFUSED, "no_connection")
     assert (answer.started, answer.written, answer.http_status) == (True, False, None)
     assert await eventually(lambda: _listens(fake), bool)
     assert await read_entries(control) == []
@@ -212,7 +212,7 @@ async def test_a_second_try_is_not_begun_when_the_time_is_over_and_the_refusal_s
 
     answer, verdict = await deliver(fake, Call(1, PHONE, "Hello", lambda: next(looks, 0.0), 25.0))
 
-    assert verdict == Verdict(REFUSED, "http_503")
+    assert (verdict.outcome, verdict.reason) == (REFUSED, "http_503")
     assert answer.started
     assert len(await read_entries(control)) == 1
 
@@ -238,7 +238,7 @@ async def test_the_clock_is_looked_at_once_more_when_the_connection_stands(
 async def test_a_wrong_token_is_a_fault_of_ours(fake: RunningProvider, control: aiohttp.ClientSession) -> None:
     _, verdict = await deliver(fake, token="the wrong token")
 
-    assert verdict == Verdict(UNAUTHORISED, "http_401")
+    assert (verdict.outcome, verdict.reason) == (UNAUTHORISED, "http_401")
     assert [entry["accepted"] for entry in await read_entries(control)] == [False]
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.sender.breaker import FAILURES, Breaker
 from services.sender.deliver import Deliverer
 from services.sender.ladder import Ladder
 from services.sender.provider.provider import Answer, Call, Unsendable
@@ -42,6 +43,7 @@ class Delivering:
         self.finished: list[Finished] = []
         self.calls: list[Call] = []
         self.told: list[str] = []
+        self.paused_until: list[datetime] = []
         self._answer = answer
         self.deliverer = Deliverer(
             self,
@@ -51,9 +53,13 @@ class Delivering:
             concurrency=concurrency,
             backlog=backlog,
             refusal_statuses=frozenset({429, 500, 503}),
-            report_provider=self.told.append,
+            breaker=Breaker(self.clock, report=self.told.append),
+            pause_all=self.pause_all,
             record=self.finished.append,
         )
+
+    async def pause_all(self, until: datetime) -> None:
+        self.paused_until.append(until)
 
     async def deliver(self, call: Call) -> Answer:
         if call.start_within_s() <= 0:
@@ -117,6 +123,40 @@ async def test_a_refused_one_retries_and_the_last_attempt_fails() -> None:
     assert (by_id[2].record.status, by_id[2].record.due_at) == (FAILED, None)
     assert by_id[3].record.status is UNKNOWN
     assert by_id[1].record.reason == "http_503"
+
+
+async def test_no_connection_is_no_attempt() -> None:
+    delivering = Delivering(answers(Answer(None, None, "refused", started=True, written=False, latency_ms=1)))
+    delivering.deliverer.put(ready(1, attempt=6))
+    await delivering.until(lambda: delivering.ended == 1)
+
+    assert delivering.given_back.acts == [("put off", 1)]
+
+
+async def test_a_pause_that_the_provider_asks_for_is_told_to_all_and_uses_up_no_attempt() -> None:
+    busy = Answer(429, b"", None, started=True, written=True, latency_ms=5, retry_after_s=7)
+    delivering = Delivering(answers(busy), concurrency=1)
+    delivering.deliverer.put(ready(1))
+    delivering.deliverer.put(ready(2))
+    await delivering.until(lambda: delivering.ended == 2)
+
+    assert delivering.given_back.acts == [("put off", 1), ("handed over", 2)]
+    assert delivering.paused_until == [NOW + timedelta(seconds=7)]
+    assert len(delivering.calls) == 1
+    assert delivering.deliverer.free() == 0
+
+
+async def test_an_outage_lets_one_probe_through_at_a_time() -> None:
+    away = Answer(None, None, "refused", started=True, written=False, latency_ms=1)
+    delivering = Delivering(answers(away))
+    for message_id in range(1, FAILURES + 6):
+        delivering.deliverer.put(ready(message_id))
+    await delivering.until(lambda: delivering.ended == FAILURES + 5)
+
+    assert len(delivering.calls) == FAILURES
+    assert [act for act, _ in delivering.given_back.acts[FAILURES:]] == ["handed over"] * 5
+    assert delivering.deliverer.free() == 0
+    assert "no_connection" in delivering.told[-1]
 
 
 async def test_a_fault_of_ours_uses_up_no_attempt_and_makes_the_sender_unready() -> None:
