@@ -18,10 +18,11 @@ help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## make or renew the virtual environment .venv, as requirements/dev.lock says
+	@deploy/local/install_packages.sh venv
 	@deploy/local/install_python.sh
 
-packages: ## install what is missing of the system's packages: RabbitMQ
-	@deploy/local/install_packages.sh
+packages: ## install what is missing of the system's packages: RabbitMQ, and what .venv is made with
+	@deploy/local/install_packages.sh venv rabbitmq
 
 check: install ## format, lint, types, import contracts
 	$(PYTHON) -m ruff format --check $(CODE)
@@ -33,14 +34,14 @@ format: install ## write the code in the one format, repair what the linter can 
 	$(PYTHON) -m ruff format $(CODE)
 	$(PYTHON) -m ruff check --fix $(CODE)
 
-test: install packages ## all tests: units, against real servers, all services together, and in containers where there is Docker
+test: packages install ## all tests: units, against real servers, all services together, and in containers where there is Docker
 	$(BOUND) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 	@$(MAKE) --no-print-directory test-containers
 
-demo: install $(RABBITMQ) ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes
+demo: $(RABBITMQ) install ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes
 	@$(BOUND) $(PYTHON) -m deploy.local demo
 
-run: install $(RABBITMQ) ## the whole system on this machine until Ctrl-C (SENDERS=3 SCHEDULERS=2 API_PORT=8000 ...)
+run: $(RABBITMQ) install ## the whole system on this machine until Ctrl-C (SENDERS=3 SCHEDULERS=2 API_PORT=8000 ...)
 	@$(BOUND) $(PYTHON) -m deploy.local run
 
 lock: install ## write the lock files anew from pyproject.toml

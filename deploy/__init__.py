@@ -1,1 +1,1 @@
-"""Ways to run Mailrun: without containers (`local`), in containers, and the trial that shows a running system at work."""
+"""Ways to run Mailrun: without containers (`local`), in containers, and a trial of whatever runs (`trial`)."""

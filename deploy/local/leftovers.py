@@ -70,7 +70,8 @@ def only_run(folder: Path) -> Iterator[None]:
     Raises:
         AlreadyRunning: another process holds it; the message names the process.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "running.pid").open("a+", encoding="ascii") as holder:
         try:
             fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,7 +23,7 @@ class Watch:
         self._act = act
         self._total = total
         self._line_due_s = 0.0
-        self._ended = False
+        self._last_line = ""
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -34,10 +34,12 @@ class Watch:
         """So many steps are done."""
         if self._bar:
             self._bar.update(self._task, completed=done, detail=detail)
-        elif time.monotonic() >= self._line_due_s or (done == self._total and not self._ended):
-            self._ended = done == self._total
+            return
+        line = f"{self._act}: {done} of {self._total} {detail}".rstrip()
+        if line != self._last_line and (time.monotonic() >= self._line_due_s or done == self._total):
+            self._last_line = line
             self._line_due_s = time.monotonic() + LINE_EVERY_S
-            print(f"{self._act}: {done} of {self._total} {detail}".rstrip(), file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         if self._bar:

@@ -38,7 +38,7 @@ class ReplayBody(StrictBody):
     """Which messages go out again; what is not given does not narrow."""
 
     statuses: list[Replayable] | None = Field(None, max_length=len(MessageStatus))
-    reason: str | None = Field(None, description="only messages with this reason", examples=["out_of_attempts"])
+    reason: str | None = Field(None, description="only messages with this reason", examples=["http_503"])
     message_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] | None = Field(
         None, min_length=1, max_length=MAX_MESSAGE_IDS, fail_fast=True, description="only these messages"
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from services.scheduler.backpressure import Backpressure
+from services.scheduler.backpressure import LEAST_COMMANDS, Backpressure
 from services.scheduler.dead_letters import DeadLetterWatch
 from services.scheduler.loop import run_turns, watch_dead_letters, watch_ended
 from services.scheduler.tools import Limits, Tools
@@ -41,7 +41,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         ):
             if await until_stopped(store.prepare(report_store), stop):
                 return
-            backpressure = Backpressure(QueueReader(gateway), clock, least_commands=settings.scheduler_chunk_clients)
+            backpressure = Backpressure(QueueReader(gateway), clock, least_commands=LEAST_COMMANDS)
             limits = Limits(
                 chunk_clients=settings.scheduler_chunk_clients,
                 max_attempts=settings.sender_max_attempts,

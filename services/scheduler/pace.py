@@ -12,6 +12,7 @@ from shared.store.mailing_work import LeasedMailing
 from shared.store.messages import Messages
 
 OUTSTANDING_S = 2.0  # so many seconds of the rate may be on their way; more, and the senders are behind
+LONGEST_PACE_S = 30 * 86_400.0  # a rate may be as small as it likes
 STUCK_WAIT = timedelta(milliseconds=500)
 ROOM_WAIT = timedelta(milliseconds=100)
 
@@ -51,4 +52,4 @@ def paced_until(leased: LeasedMailing, *, published: int, now: datetime) -> date
     rate_per_s = leased.mailing.rate_per_s
     if rate_per_s is None or not published:
         return leased.paced_until
-    return now + timedelta(seconds=published / rate_per_s)
+    return now + timedelta(seconds=min(published / rate_per_s, LONGEST_PACE_S))

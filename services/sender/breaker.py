@@ -62,7 +62,7 @@ class Breaker:
             self._failures += 1
             if self._failures >= FAILURES or self.is_open:
                 self._open(f"fails: {verdict.reason}")
-        elif verdict.outcome is not Outcome.REFUSED:
+        elif verdict.called and verdict.outcome is not Outcome.REFUSED:
             self._close()
 
     def pause(self, until: datetime) -> None:

@@ -64,7 +64,7 @@ class Checker:
             mailings, attributes = await self._read(batch)
         except Exception:
             log.exception("check.put_off", message_ids=[one.message.id for one in batch])
-            await self._give_back.put_off(batch)
+            await self._give_back.put_off(batch, reason="check_failed")
             return
         if paused_until is not None and paused_until > self._clock.now():
             self._pause(paused_until)

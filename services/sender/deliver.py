@@ -79,23 +79,34 @@ class Deliverer:
 
         While the breaker is open: one, the probe, when it is time for it.
         """
-        held = self._busy + self._queue.qsize()
         if self._breaker.wait_s() > 0:
             return 0
         if self._breaker.is_open:
-            return 0 if held else 1
+            return 0 if self._held else 1
+        backlog = min(self._backlog, self.finished_lately())
+        return max(0, self._concurrency + backlog - self._held)
+
+    def finished_lately(self) -> int:
+        """Messages finished in the last second."""
         since_s = self._clock.monotonic_s() - RATE_WINDOW_S
         while self._finished_at_s and self._finished_at_s[0] < since_s:
             self._finished_at_s.popleft()
-        backlog = min(self._backlog, len(self._finished_at_s))
-        return max(0, self._concurrency + backlog - held)
+        return len(self._finished_at_s)
+
+    @property
+    def _held(self) -> int:
+        """Claimed messages that are being delivered, or wait for it."""
+        return self._busy + self._queue.qsize()
 
     async def until_free(self) -> None:
         """Wait until at least one claim could be started."""
         while self.free() == 0:
             self._freed.clear()
+            wait_s = self._breaker.wait_s()
+            if wait_s == 0 and not self._held:
+                continue  # the breaker's wait has ended since it was asked for: nobody would wake us
             try:
-                async with asyncio.timeout(self._breaker.wait_s() or None):
+                async with asyncio.timeout(wait_s or None):
                     await self._freed.wait()
             except TimeoutError:
                 pass
@@ -131,7 +142,7 @@ class Deliverer:
             answer = await self._call(ready)
         except Unsendable as error:
             answer = Answer(None, None, str(error), started=True, written=False, latency_ms=None)
-            verdict = Verdict(Outcome.PERMANENT, "unsendable")
+            verdict = Verdict(Outcome.PERMANENT, "unsendable", called=False)
         else:
             verdict = judge(answer, refusal_statuses=self._refusal_statuses)
         if not answer.started:
@@ -153,7 +164,7 @@ class Deliverer:
         )
         self._breaker.hear(verdict)
         if await self._must_wait(verdict, answer):
-            await self._give_back.put_off([ready.claimed])
+            await self._give_back.put_off([ready.claimed], reason=verdict.reason or "refused")
             return
         self._record(
             self._finished(

@@ -62,17 +62,23 @@ class GiveBack:
 
     async def hand_over(self, tasks: Sequence[ClaimedTask]) -> None:
         """No time left for a call, or this sender stops: the messages are queued, the commands published anew."""
-        await self._hand_back(tasks, hand_over)
+        await self._hand_back(tasks, hand_over, None)
 
-    async def put_off(self, tasks: Sequence[ClaimedTask]) -> None:
+    async def put_off(self, tasks: Sequence[ClaimedTask], *, reason: str) -> None:
         """The provider cannot be called, or does not let us: the same attempt comes again after a while."""
-        await self._hand_back(tasks, later)
+        await self._hand_back(tasks, later, reason)
 
-    async def _hand_back(self, tasks: Sequence[ClaimedTask], follow: Callable[[Task], Publication]) -> None:
+    async def _hand_back(
+        self, tasks: Sequence[ClaimedTask], follow: Callable[[Task], Publication], reason: str | None
+    ) -> None:
         await self._undo(
             tasks,
             lambda message_ids, token: self._statuses.hand_back(
-                message_ids, token=token, due_at=self._clock.now() + self._mend_after, now=self._clock.now()
+                message_ids,
+                token=token,
+                due_at=self._clock.now() + self._mend_after,
+                reason=reason,
+                now=self._clock.now(),
             ),
             lambda one: follow(one.task),
         )

@@ -1,10 +1,10 @@
 """Intake: deliveries -> tasks. A body that is no send command is parked among the dead letters, with its reason."""
 
 import asyncio
-from collections import deque
 
 import structlog
 
+from services.sender.fair_queue import FairQueue
 from services.sender.follow import Follower
 from services.sender.hand import Hand
 from services.sender.task import Task
@@ -17,12 +17,12 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """Takes deliveries over at once, and hands tasks out in their order. Bounded by the consumer's prefetch."""
+    """Takes deliveries over at once, hands tasks out, one mailing after the other. Bounded by the prefetch."""
 
     def __init__(self, hand: Hand, follower: Follower) -> None:
         self._hand = hand
         self._follower = follower
-        self._pending: deque[Task] = deque()
+        self._pending = FairQueue()
         self._arrived = asyncio.Event()
         self._channel: Acks | None = None
         self._closed = False
@@ -68,6 +68,10 @@ class Intake:
             pass
         return self._take_pending(count)
 
+    @property
+    def has_some(self) -> bool:
+        return len(self._pending) > 0
+
     def again(self, task: Task) -> None:
         """A task that has to be claimed after all."""
         if self._closed:
@@ -79,21 +83,17 @@ class Intake:
     def close(self) -> None:
         """Take nothing over any more, and let go of what is not claimed: the broker gives it to another sender."""
         self._closed = True
-        for task in self._pending:
+        for task in self._pending.drop(lambda _: True):
             self._hand.drop(task)
-        self._pending.clear()
 
     def _drop_lost(self) -> None:
-        kept = [task for task in self._pending if task.delivery.acks.is_open]
-        for task in self._pending:
-            if not task.delivery.acks.is_open:
-                self._hand.drop(task)
-        self._pending = deque(kept)
+        for task in self._pending.drop(lambda task: not task.delivery.acks.is_open):
+            self._hand.drop(task)
 
     def _take_pending(self, count: int) -> list[Task]:
         taken: list[Task] = []
         while self._pending and len(taken) < count:
-            task = self._pending.popleft()
+            task = self._pending.pop()
             if task.delivery.acks.is_open:
                 taken.append(task)
             else:

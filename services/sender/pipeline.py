@@ -20,6 +20,7 @@ from services.sender.hand import Hand
 from services.sender.intake import Intake
 from services.sender.judge import Judge
 from services.sender.ladder import Ladder
+from services.sender.prefetch import adapt_prefetch, least_prefetch
 from services.sender.provider.provider import Provider
 from services.sender.record import Finished, Recorder
 from services.sender.task import ClaimedTask, Task
@@ -59,7 +60,7 @@ class Tuning:
     refusal_statuses: frozenset[int]
 
     @property
-    def prefetch(self) -> int:
+    def most_prefetch(self) -> int:
         """Two batches, and what is in flight. Measured: half of it costs a quarter of the rate."""
         return 2 * self.batch_size + self.concurrency + self.batch_size // 2
 
@@ -81,13 +82,16 @@ class Pipeline:
     ) -> None:
         statuses = store.message_statuses
         breaker = Breaker(clock, report=report_provider)
+        self._tuning = tuning
         self._provider_state = store.provider_state
         ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
         self._ladder = ladder
         self._hand = Hand()
         self._follower = Follower(publisher, self._hand)
         self._intake = Intake(self._hand, self._follower)
-        self._consumer = Consumer(consuming, SEND_QUEUE, prefetch=tuning.prefetch, on_delivery=self._intake.take_over)
+        self._consumer = Consumer(
+            consuming, SEND_QUEUE, prefetch=least_prefetch(tuning.concurrency), on_delivery=self._intake.take_over
+        )
         self._recorder = Recorder(
             statuses,
             self._follower,
@@ -158,7 +162,11 @@ class Pipeline:
         async with asyncio.TaskGroup() as group:
             consuming = group.create_task(self._consumer.run())
             claiming = group.create_task(self._claimer.run())
-            working = [group.create_task(self._deliverer.run()), group.create_task(self._recorder.run())]
+            working = [
+                group.create_task(self._deliverer.run()),
+                group.create_task(self._recorder.run()),
+                group.create_task(self._adapt_prefetch()),
+            ]
             acking = group.create_task(self._hand.ack_settled(self._consumer))
             await stop.wait()
             log.info("sender.stopping", tasks=len(self._hand))
@@ -185,12 +193,23 @@ class Pipeline:
         except TimeoutError:
             log.warning("sender.stopped_with_work", within_s=within_s, tasks=len(self._hand))
 
+    async def _adapt_prefetch(self) -> None:
+        await adapt_prefetch(
+            self._consumer,
+            finished_per_s=self._deliverer.finished_lately,
+            has_more=lambda: self._intake.has_some,
+            concurrency=self._tuning.concurrency,
+            most=self._tuning.most_prefetch,
+        )
+
     async def _pause_all(self, until: datetime) -> None:
         """Tell all senders of a pause; if the store is away, each learns it from the provider itself."""
         try:
             await self._provider_state.pause(until)
         except StoreUnavailable as error:
             log.warning("pause.not_told", error=str(error))
+        except Exception:
+            log.exception("pause.not_told")
 
     async def _rejudge(self, tasks: list[Task]) -> None:
         await self._judge.judge(tasks)

@@ -41,6 +41,18 @@ class Consumer:
         self._acks: Acks | None = None
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
+        self._asked_anew = asyncio.Event()
+
+    @property
+    def prefetch(self) -> int:
+        """Most deliveries that are unacked at a time."""
+        return self._prefetch
+
+    def set_prefetch(self, prefetch: int) -> None:
+        """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel."""
+        if prefetch != self._prefetch:
+            self._prefetch = prefetch
+            self._asked_anew.set()
 
     async def run(self) -> None:
         """Consume until cancelled; then the consumer is cancelled at the broker, and the channel stays open for acks.
@@ -91,20 +103,40 @@ class Consumer:
                 channel.close_callbacks.add(lambda *_: lost.set())
                 underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
                 acks = self._acks = Acks(underlay)
-                await underlay.basic_qos(prefetch_count=self._prefetch)
-                started = await underlay.basic_consume(self._queue, self._take_over(acks))
+                consumer_tag = await self._begin(underlay, acks)
+            while await self._lost_or_asked_anew(lost, underlay, consumer_tag):
+                async with asyncio.timeout(RPC_TIMEOUT_S):
+                    await underlay.basic_cancel(consumer_tag)
+                    consumer_tag = await self._begin(underlay, acks)
         except BaseException as error:
             if not is_loss(error):
                 raise
             if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
                 await self._gateway.declare_again()
             raise BrokerUnavailable(describe(error)) from error
+
+    async def _begin(self, underlay: aiormq.abc.AbstractChannel, acks: Acks) -> str:
+        """Begin to consume with the prefetch that is wanted now; the consumer's tag."""
+        self._asked_anew.clear()
+        await underlay.basic_qos(prefetch_count=self._prefetch)
+        started = await underlay.basic_consume(self._queue, self._take_over(acks))
         log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
+        return str(started.consumer_tag)
+
+    async def _lost_or_asked_anew(
+        self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, consumer_tag: str
+    ) -> bool:
+        """Wait; False when the channel or the consumer is lost, True when it is to begin anew."""
+        waits = [asyncio.create_task(event.wait()) for event in (lost, self._asked_anew)]
         try:
-            await lost.wait()
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await self._cancel(underlay, started.consumer_tag)
+            await self._cancel(underlay, consumer_tag)
             raise
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return not lost.is_set()
 
     async def _give_up_channel(self) -> None:
         if self._acks is not None:
@@ -119,9 +151,7 @@ class Consumer:
 
         return take_over
 
-    async def _cancel(self, underlay: aiormq.abc.AbstractChannel, consumer_tag: str | None) -> None:
-        if consumer_tag is None:
-            return
+    async def _cancel(self, underlay: aiormq.abc.AbstractChannel, consumer_tag: str) -> None:
         try:
             async with asyncio.timeout(RPC_TIMEOUT_S):
                 await underlay.basic_cancel(consumer_tag)

@@ -5,18 +5,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryStep:
-    """One rung: `name` is part of its queue's name, `delay_s` the wait in seconds."""
+    """One rung: `delay_s` is the wait, seconds."""
 
-    name: str
     delay_s: int
+
+    @property
+    def name(self) -> str:
+        """The delay as part of its queue's name: 5s, 2m, 1h. Another delay so gets another queue, as it must."""
+        for unit, seconds in (("h", 3_600), ("m", 60)):
+            if self.delay_s % seconds == 0:
+                return f"{self.delay_s // seconds}{unit}"
+        return f"{self.delay_s}s"
 
 
 LADDER: tuple[RetryStep, ...] = (
-    RetryStep("5s", 5),
-    RetryStep("30s", 30),
-    RetryStep("2m", 120),
-    RetryStep("10m", 600),
-    RetryStep("1h", 3_600),
+    RetryStep(5),
+    RetryStep(30),
+    RetryStep(120),
+    RetryStep(600),
+    RetryStep(3_600),
 )
 """The whole retry schedule. Each step is a queue of its own: a TTL in one queue blocks behind longer ones."""
 

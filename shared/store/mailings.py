@@ -160,6 +160,8 @@ class Mailings:
         if edits:
             settings |= {name: document_value(value) for name, value in edits.items()}
             settings["revision"] = seen.revision + 1
+            if "rate_per_s" in edits:
+                settings["paced_until"] = None
             if "local_window" in edits:
                 settings["window_changed"] = True
             before = {name: document_value(getattr(seen, name)) for name in edits}

@@ -202,9 +202,11 @@ class MessageStatuses:
         )
         return [ClaimedMessage.from_document(document) async for document in won]
 
-    async def hand_back(self, message_ids: Sequence[int], *, token: str, due_at: datetime, now: datetime) -> int:
+    async def hand_back(
+        self, message_ids: Sequence[int], *, token: str, due_at: datetime, now: datetime, reason: str | None = None
+    ) -> int:
         """sending -> queued, under the token: no call was made, so the attempt never happened. How many matched."""
-        return await self._undo(message_ids, QUEUED, token=token, due_at=due_at, reason=None, now=now)
+        return await self._undo(message_ids, QUEUED, token=token, due_at=due_at, reason=reason, now=now)
 
     async def park(
         self, message_ids: Sequence[int], *, token: str, due_at: datetime, reason: str, now: datetime

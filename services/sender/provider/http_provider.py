@@ -196,7 +196,7 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
         return float(header)
     try:
         asked_for = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if asked_for.tzinfo is None:
         return None

@@ -168,7 +168,8 @@ async def test_preconditions(api: httpx.AsyncClient) -> None:
     mailing = await new_mailing(api, start_at=soon(days=1))
     path = f"{MAILINGS}/{mailing['id']}"
     tag = (await api.get(path)).headers["etag"]
-    assert (await api.get(path, headers={"If-None-Match": f"W/{tag}"})).status_code == 304
+    # The tag leaves the counts out, so it cannot say that nothing has changed.
+    assert (await api.get(path, headers={"If-None-Match": f"W/{tag}"})).status_code == 200
     edited = await api.patch(path, json={"text": "x"}, headers={"If-Match": tag})
     assert edited.status_code == 200
     assert_problem(await api.patch(path, json={"text": "y"}, headers={"If-Match": tag}), 412, "precondition_failed")

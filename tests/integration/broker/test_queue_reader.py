@@ -142,7 +142,7 @@ async def test_a_hung_broker_is_told_in_time(
         began_at_s = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             await ask(DEAD_QUEUE)
-        assert time.monotonic() - began_at_s < 7
+        assert time.monotonic() - began_at_s < 15
     relay.speak()
 
     async def answers() -> bool:

@@ -150,4 +150,4 @@ async def test_a_gateway_is_back_soon_after_its_node(
     await asyncio.to_thread(killed_node.wait_until_ready)
     ready_at_s = time.monotonic()
     await gateway.connection(within_s=30)
-    assert time.monotonic() - ready_at_s < 10
+    assert time.monotonic() - ready_at_s < 15

@@ -37,6 +37,8 @@ class LocalRun:
         """Start it without waiting."""
         # What a machine's environment may name is not to be met here.
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_PORT"))}
+        if self._process is not None:
+            self._process.wait(STOP_LIMIT_S)
         with self.out.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local", "run", "--data", str(self.data)],
@@ -58,6 +60,12 @@ class LocalRun:
             alive=lambda: process.poll() is None,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the run itself."""
+        assert self._process is not None
+        return self._process.pid
+
     def told(self) -> str:
         """All that it has printed."""
         return self.out.read_text(errors="replace")
@@ -75,9 +83,20 @@ class LocalRun:
 
 @pytest.fixture
 def local_run(tmp_path: Path) -> Iterator[LocalRun]:
+    """One that is not started yet."""
     local_run = LocalRun(tmp_path)
     yield local_run
     end_marked(local_run.folder, patience_s=0)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    """One that runs, with two senders."""
+    system = LocalRun(tmp_path_factory.mktemp("system"))
+    system.start(SENDERS="2")
+    system.wait_until_announced()
+    yield system
+    end_marked(system.folder, patience_s=0)
 
 
 def wait_shortly(answers: Callable[[], bool], what: str, *, timeout_s: float = AGAIN_WITHIN_S) -> None:
@@ -89,45 +108,53 @@ def is_replaced(local_run: LocalRun, part: str, count: int, killed: int) -> bool
     return len(pids) == count and killed not in pids
 
 
-def test_whatever_dies_is_started_again_and_a_stop_leaves_nothing(local_run: LocalRun) -> None:
-    # Given a system of two senders
-    process = local_run.start(SENDERS="2")
-    local_run.wait_until_announced()
-    api = f"http://127.0.0.1:{local_run.ports['API_PORT']}"
-    assert answers_ok(f"{api}/health/live")
-    assert "password" in local_run.told()
+def test_its_parts_are_told_and_answer(system: LocalRun) -> None:
+    assert answers_ok(f"http://127.0.0.1:{system.ports['API_PORT']}/health/live")
+    (management,) = [line for line in system.told().splitlines() if line.startswith("RabbitMQ management")]
+    _, _, url, _, user, _, password = management.split()
+    assert answers_ok(f"{url}/api/overview", credentials=(user, password))
 
-    # When each part is killed, then it is there again within 5 s, and listens again
-    for part, count, port in (
+
+def test_a_second_run_of_the_same_data_is_refused(system: LocalRun) -> None:
+    second = LocalRun(system.data)
+    second.out = system.data / "second"
+    assert second.start().wait(START_LIMIT_S) == 1
+    (line,) = second.told().splitlines()
+    assert f"process {system.pid} runs here already" in line
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "port"),
+    [
         ("services.api", 1, "API_PORT"),
         ("services.scheduler", 1, None),
         ("services.sender", 2, None),
         ("services.fake_provider", 1, "FAKE_PROVIDER_PORT"),
         ("secantusd-py", 1, "STORE_PORT"),
         ("beam.smp", 1, "RABBITMQ_PORT"),
-    ):
-        killed = min(local_run.pids_of(part))
-        os.kill(killed, signal.SIGKILL)
-        wait_shortly(partial(is_replaced, local_run, part, count, killed), f"another {part}")
-        if port is not None:
-            wait_shortly(partial(listens, local_run.ports[port]), f"{part}, listening", timeout_s=START_LIMIT_S)
-
-    # And it ends in time when asked to, with status 0 and nothing left
-    process.terminate()
-    assert process.wait(STOP_LIMIT_S) == 0
-    assert marked_processes(local_run.folder) == []
-    assert (local_run.folder / "ledger.jsonl").exists()
+    ],
+)
+def test_what_dies_is_started_again_within_5_s(system: LocalRun, part: str, count: int, port: str | None) -> None:
+    killed = min(system.pids_of(part))
+    os.kill(killed, signal.SIGKILL)
+    wait_shortly(partial(is_replaced, system, part, count, killed), f"another {part}")
+    if port is not None:
+        wait_shortly(partial(listens, system.ports[port]), f"{part}, listening", timeout_s=START_LIMIT_S)
 
 
-def test_a_second_run_of_the_same_data_is_refused(local_run: LocalRun) -> None:
-    first = local_run.start()
-    wait_shortly(lambda: (local_run.folder / "running.pid").exists(), "the first run", timeout_s=START_LIMIT_S)
-    local_run.out = local_run.data / "second"
-    second = local_run.start()
-    assert second.wait(START_LIMIT_S) == 1
-    assert f"process {first.pid} runs here already" in local_run.told()
-    first.terminate()
-    assert first.wait(STOP_LIMIT_S) == 0
+def test_a_killed_run_leaves_nothing_and_is_gone_on_with(system: LocalRun) -> None:
+    # Given a run that is killed before it can stop anything
+    os.kill(system.pid, signal.SIGKILL)
+
+    # When another is started at once, then it waits for what is left of the first, and comes up
+    again = system.start()
+    system.wait_until_announced()
+
+    # And when it is asked to stop, it does so in time, with status 0, and keeps nothing but the data
+    again.terminate()
+    assert again.wait(STOP_LIMIT_S) == 0
+    assert marked_processes(system.folder) == []
+    assert (system.folder / "ledger.jsonl").exists()
 
 
 def test_a_taken_port_is_told_before_anything_is_started(local_run: LocalRun) -> None:
@@ -148,18 +175,3 @@ def test_a_wrong_value_is_told_with_its_variable(local_run: LocalRun, variable: 
     assert local_run.start(**{variable: value}).wait(START_LIMIT_S) == 1
     (line,) = local_run.told().splitlines()
     assert variable in line
-
-
-def test_a_run_that_was_killed_leaves_nothing_and_can_be_gone_on_with(local_run: LocalRun) -> None:
-    # Given a run that is killed before it can stop anything
-    process = local_run.start()
-    local_run.wait_until_announced()
-    process.kill()
-    process.wait()
-
-    # When another is started at once, then it ends what is left of the first, and comes up
-    again = local_run.start()
-    local_run.wait_until_announced()
-    again.terminate()
-    assert again.wait(STOP_LIMIT_S) == 0
-    assert marked_processes(local_run.folder) == []

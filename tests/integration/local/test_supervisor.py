@@ -85,7 +85,7 @@ def test_a_program_that_cannot_run_is_tried_again_and_again(folder: Path) -> Non
     supervisor = Supervisor(folder, [a_program("service", folder, DIES_AT_ONCE)], {})
     supervisor.start()
     pid = 0
-    for _ in range(8):
+    for _ in range(5):
         # Then the next try comes within 5 s
         pid = wait_for_pid(folder, "service", other_than=pid)
     supervisor.stop()

@@ -19,19 +19,25 @@ LEASE_S = 60.0
 
 
 class MovableClock(SystemClock):
-    """The machine's clock, moved on by so much."""
+    """The machine's clock, moved on by so much; or stopped, and then moved by hand alone."""
 
     def __init__(self) -> None:
-        self._ahead = timedelta(0)
+        self._ahead_s = 0.0
+        self._stopped: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        return super().now() + self._ahead
+        at = self._stopped[0] if self._stopped else super().now()
+        return at + timedelta(seconds=self._ahead_s)
 
     def monotonic_s(self) -> float:
-        return super().monotonic_s() + self._ahead.total_seconds()
+        return (self._stopped[1] if self._stopped else super().monotonic_s()) + self._ahead_s
 
     def pass_s(self, seconds: float) -> None:
-        self._ahead += timedelta(seconds=seconds)
+        self._ahead_s += seconds
+
+    def stop(self) -> None:
+        """Stand still: however long a chunk takes on a busy machine, no time passes."""
+        self._stopped = (super().now(), super().monotonic_s())
 
 
 @dataclass

@@ -6,13 +6,16 @@ from typing import Any
 
 from shared.domain.audience import Audience
 from shared.domain.client import Client
-from shared.domain.mailing import DRAFT, Mailing
+from shared.domain.mailing import DRAFT, RUNNING, Mailing
 from shared.domain.message import QUEUED, SENDING, MessageStatus, OnUnknown, Outcome
 from shared.store.mailing_documents import to_document
 from shared.store.message_documents import Attempt, PlannedMessage
 from shared.store.message_statuses import Record
 
 Document = dict[str, Any]
+
+PLANNED = {"upper_id": 10, "cursor": 10, "done": True}
+"""The position of a fan-out that has come to its end."""
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 """The moment at which every scenario begins."""
@@ -63,6 +66,12 @@ def make_mailing(**fields: Any) -> Mailing:
 def mailing_document(mailing: Mailing, **fields: Any) -> Document:
     """A mailing as the store keeps it, in whatever state."""
     return to_document(replace(mailing, created_at=T0, updated_at=T0)) | fields
+
+
+def running(mailing_id: int, **fields: Any) -> Document:
+    """A running mailing, planned to the end, that wants to be looked at."""
+    mailing = make_mailing(id=mailing_id, status=RUNNING)
+    return mailing_document(mailing, **({"fan_out": PLANNED, "look_at": after(0)} | fields))
 
 
 def make_planned(

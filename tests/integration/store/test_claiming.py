@@ -36,11 +36,14 @@ async def test_a_claim_gives_what_a_call_needs(store: Store) -> None:
 async def test_only_the_attempt_that_comes_next_is_claimed(store: Store, past: Database[dict[str, Any]]) -> None:
     # Given messages that have had no, one and two attempts
     past.messages.insert_many(message_document(number, RETRYING, attempt=number) for number in (0, 1, 2))
+    past.messages.insert_one(message_document(3, RETRYING, attempt=0))
 
-    # When commands of different attempts claim them in one batch, then each finds its own
-    won = await store.message_statuses.claim({0: 1, 1: 2, 2: 2}, token="t", sender="s", at=after(1), due_at=after(60))
+    # When commands of different attempts claim them in one batch, one too late, one too early, then each finds its own
+    attempts = {0: 1, 1: 2, 2: 2, 3: 2}
+    won = await store.message_statuses.claim(attempts, token="t", sender="s", at=after(1), due_at=after(60))
     assert {(one.id, one.attempt) for one in won} == {(0, 1), (1, 2)}
-    assert (await store.messages.standings([2]))[2].status is RETRYING
+    standings = await store.messages.standings([2, 3])
+    assert {(one.status, one.attempt) for one in standings.values()} == {(RETRYING, 2), (RETRYING, 0)}
 
 
 async def test_a_claim_that_is_repeated_finds_what_it_won(store: Store) -> None:

@@ -24,7 +24,7 @@ from shared.store.message_statuses import MessageStatuses
 from shared.store.store import Store
 from tests.integration.store.making import after, make_record, message_document
 
-IDS = [1]
+IDS = list(range(1, 1 + len(MessageStatus)))
 Change = Callable[[MessageStatuses], Awaitable[Any]]
 
 CHANGES: dict[str, tuple[Actor, Change, dict[MessageStatus, MessageStatus]]] = {
@@ -55,7 +55,9 @@ CHANGES: dict[str, tuple[Actor, Change, dict[MessageStatus, MessageStatus]]] = {
     ),
     "claim": (
         Actor.SENDER,
-        lambda statuses: statuses.claim({1: 2}, token="mine", sender="me", at=after(1), due_at=after(60)),
+        lambda statuses: statuses.claim(
+            dict.fromkeys(IDS, 2), token="mine", sender="me", at=after(1), due_at=after(60)
+        ),
         {QUEUED: SENDING, RETRYING: SENDING},
     ),
     "hand back": (
@@ -76,7 +78,9 @@ CHANGES: dict[str, tuple[Actor, Change, dict[MessageStatus, MessageStatus]]] = {
     **{
         f"record {status}": (
             Actor.SENDER,
-            lambda statuses, status=status: statuses.record([make_record(1, status)], token="token", now=after(1)),
+            lambda statuses, status=status: statuses.record(
+                [make_record(number, status) for number in IDS], token="token", now=after(1)
+            ),
             {SENDING: status},
         )
         for status in (SENT, RETRYING, FAILED, UNKNOWN)
@@ -86,27 +90,34 @@ CHANGES: dict[str, tuple[Actor, Change, dict[MessageStatus, MessageStatus]]] = {
 UNDER_A_TOKEN = ["hand back", "park", "cancel claimed", "record sent", "record retrying", "record failed"]
 
 
-@pytest.mark.parametrize("status", MessageStatus)
 @pytest.mark.parametrize("name", CHANGES)
-async def test_a_change_takes_the_steps_it_may(
-    store: Store, past: Database[dict[str, Any]], name: str, status: MessageStatus
-) -> None:
-    # Given a message in a status, and another one that nobody names
+async def test_a_change_takes_the_steps_it_may(store: Store, past: Database[dict[str, Any]], name: str) -> None:
+    # Given messages to one client in every status, and as many to another that nobody names
     actor, change, steps = CHANGES[name]
-    before = message_document(1, status)
-    other = message_document(2, status)
-    past.messages.insert_many([dict(before), dict(other)])
+    ours = {
+        number: message_document(number, status, mailing_id=number, client_id=1)
+        for number, status in zip(IDS, MessageStatus, strict=True)
+    }
+    others = [
+        message_document(100 + number, status, mailing_id=number, client_id=2)
+        for number, status in zip(IDS, MessageStatus, strict=True)
+    ]
+    past.messages.insert_many([dict(one) for one in (*ours.values(), *others)])
 
-    # When a change comes, then it takes the step, if there is one, and else changes nothing at all
+    # When a change comes
     await change(store.message_statuses)
-    after_it = past.messages.find_one({"_id": 1})
-    assert after_it is not None
-    if status in steps:
-        assert after_it["status"] == steps[status]
-        assert actor in STEPS[status][steps[status]]
-    else:
-        assert after_it == before
-    assert past.messages.find_one({"_id": 2}) == other
+
+    # Then each takes the step, if there is one, and is else not changed at all
+    for number, before in ours.items():
+        status = MessageStatus(before["status"])
+        after_it = past.messages.find_one({"_id": number})
+        assert after_it is not None
+        if status in steps:
+            assert after_it["status"] == steps[status]
+            assert actor in STEPS[status][steps[status]]
+        else:
+            assert after_it == before
+    assert list(past.messages.find({"client_id": 2}).sort("_id", 1)) == others
 
 
 @pytest.mark.parametrize("name", UNDER_A_TOKEN)

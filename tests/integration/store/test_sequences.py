@@ -1,6 +1,7 @@
 """Sequences: no id is given twice, whoever asks."""
 
 import asyncio
+import itertools
 import random
 
 from shared.store.store import Store
@@ -18,7 +19,7 @@ async def test_ranges_never_overlap(store: Store, mongo_url: str, database: str)
     # Then no two of them share an id, and they begin at 1
     ranges = sorted((first, first + count) for first, count in zip(firsts, counts, strict=True))
     assert ranges[0][0] >= 1
-    assert all(end <= begin for (_, end), (begin, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(ranges))
     # And the next comes after all of them, and those of another name have nothing to do with it
     assert await store.sequences.reserve("messages", 1) >= ranges[-1][1]
     assert await store.sequences.reserve("clients", 1) == 1

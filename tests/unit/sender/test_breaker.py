@@ -64,6 +64,15 @@ def test_a_sound_answer_in_between_starts_the_count_anew(breaker: Breaker, verdi
     assert not breaker.is_open
 
 
+def test_a_message_that_could_not_be_sent_says_nothing_of_the_provider(breaker: Breaker) -> None:
+    for _ in range(FAILURES):
+        breaker.hear(AWAY)
+
+    breaker.hear(Verdict(Outcome.PERMANENT, "unsendable", called=False))
+
+    assert breaker.is_open
+
+
 def test_being_busy_is_no_failure(breaker: Breaker) -> None:
     for _ in range(FAILURES * 2):
         breaker.hear(BUSY)

@@ -30,7 +30,7 @@ class GivenBack:
     async def hand_over(self, tasks: list[ClaimedTask]) -> None:
         self.acts += [("handed over", one.message.id) for one in tasks]
 
-    async def put_off(self, tasks: list[ClaimedTask]) -> None:
+    async def put_off(self, tasks: list[ClaimedTask], *, reason: str) -> None:
         self.acts += [("put off", one.message.id) for one in tasks]
 
 
@@ -266,3 +266,24 @@ async def test_whoever_waits_for_a_free_place_is_woken_by_each_call_that_ends() 
         await waiting
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_a_wait_of_the_breaker_that_ends_while_it_is_asked_for_is_not_slept_over() -> None:
+    """Nothing is under way that could wake whoever waits."""
+
+    class Leaping(StillClock):
+        reads = 0
+
+        def monotonic_s(self) -> float:
+            self.reads += 1
+            return super().monotonic_s() + (10.0 if self.reads > 2 else 0.0)
+
+    delivering = Delivering(accept)
+    clock = Leaping()
+    breaker = Breaker(clock, report=delivering.told.append)
+    delivering.deliverer._clock = clock
+    delivering.deliverer._breaker = breaker
+    breaker.pause(NOW + timedelta(seconds=1))  # the first read; the second says that there is a wait
+
+    async with asyncio.timeout(2):
+        await delivering.deliverer.until_free()
