@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from services.sender.prefetch import least_prefetch
 from shared.store.store import Store
 from tests.integration.broker.relay import Relay
 from tests.integration.sender.crowd import in_agreement, plant, until_all_sent, until_called
@@ -15,9 +16,9 @@ from tests.integration.sender.store_relay import StoreRelay
 from tests.support.eventually import eventually
 from tests.unit.fake_provider.running import RunningProvider, set_faults
 
-PREFETCH = 564
-FULL = {"concurrency": 64, "batch_size": 200, "batch_wait_s": 0.02}  # as a sender is tuned: it holds 564 tasks
+FULL = {"concurrency": 64, "batch_size": 200, "batch_wait_s": 0.02}  # as a sender is tuned
 SMALL = {"concurrency": 16, "batch_size": 40, "batch_wait_s": 0.01}
+FULL_HANDS, SMALL_HANDS = least_prefetch(64), least_prefetch(16)  # with a provider that is slow
 
 
 async def until_it_holds(sender: Sender, tasks: int) -> None:
@@ -34,7 +35,7 @@ async def test_a_sender_with_its_hands_full_stops_within_seconds_and_the_next_on
     mailing_id = await plant(world, 600)
 
     async with senders.one(**FULL) as sender:
-        await until_it_holds(sender, PREFETCH)
+        await until_it_holds(sender, FULL_HANDS)
         await until_called(control, 64)
         took_s = await sender.stop()
     statuses = await world.statuses(mailing_id)
@@ -85,7 +86,7 @@ async def test_a_stop_with_the_store_silent_ends_in_time_and_gives_every_command
     beside = Senders(store, senders.consuming, senders.publisher, senders.provider)
 
     async with beside.one(**FULL, stop_within_s=2.0) as sender:
-        await until_it_holds(sender, PREFETCH)
+        await until_it_holds(sender, FULL_HANDS)
         await until_called(control, 64)
         store_relay.silence()
         took_s = await sender.stop()
@@ -112,7 +113,7 @@ async def test_a_stop_with_the_broker_gone_ends_in_time_and_nothing_is_lost(
 
     async with Senders.over(broker_relay.url, world.store, fake.address) as beyond:
         async with beyond.one(**SMALL, stop_within_s=2.0) as sender:
-            await until_it_holds(sender, 100)
+            await until_it_holds(sender, SMALL_HANDS)
             await until_called(control, 16)
             broker_relay.silence()
             if how == "cut":

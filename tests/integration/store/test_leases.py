@@ -30,12 +30,12 @@ async def test_the_longest_waiting_is_served_first(store: Store, past: Database[
     for number, served_at in ((1, after(0.5)), (2, after(0.1)), (3, None), (4, None)):
         past.mailings.insert_one(running(number, served_at=served_at))
 
-    # When they are served in turn, each wanting more
+    # When they are served in turn, and whoever has just been wants to be looked at before all the others
     order = []
     for turn in range(8):
         one = await leased(store, at=1 + turn)
         order.append(one.mailing.id)
-        assert await store.mailing_work.release(one, look_at=after(1))
+        assert await store.mailing_work.release(one, look_at=after(-1 - turn))
 
     # Then everybody has a turn before anybody has a second
     assert order == [3, 4, 2, 1] * 2
