@@ -69,7 +69,9 @@ class Backpressure:
         self._drained.append((now_s, drained))
         while self._drained[0][0] <= now_s - WORK_S:
             self._drained.popleft()
-        if ready == 0:
+        lately = sum(count for _, count in self._drained)
+        if ready == 0 and lately:
             self._mark = min(MAX_COMMANDS, self._mark * 2) if drained else self._mark
             return
-        self._mark = min(MAX_COMMANDS, max(self._least, sum(count for _, count in self._drained)))
+        # Without work for a while, what the mark was says nothing of the provider as it is now.
+        self._mark = min(MAX_COMMANDS, max(self._least, lately))

@@ -24,14 +24,16 @@ def wanted_prefetch(current: int, *, finished_per_s: float, has_more: bool, conc
     Args:
         current: what it is.
         finished_per_s: calls that ended in the last second.
-        has_more: whether unclaimed commands are at hand: without any, a low rate says nothing of the provider.
+        has_more: whether unclaimed commands are at hand: without any, a low rate says nothing of the provider. But a
+            sender without any work begins anew: nothing is known of the provider as it will be.
         concurrency: calls under way at once.
         most: upper bound.
     """
     wanted = min(most, max(least_prefetch(concurrency), round(concurrency + WORK_S * finished_per_s)))
     if wanted >= current * 1.5 or (wanted == most and current < most):
         return wanted
-    return wanted if has_more and wanted <= current / 2 else current
+    may_shrink = has_more or not finished_per_s
+    return wanted if may_shrink and wanted <= current / 2 else current
 
 
 async def adapt_prefetch(

@@ -1,5 +1,6 @@
 """Given a provider that is away, does not let us call, or asks for a pause, then no attempt is used up; all is sent."""
 
+import re
 import time
 from datetime import timedelta
 from itertools import pairwise
@@ -75,7 +76,8 @@ async def _is_back(system: System) -> bool:
 
 
 async def _is_unready(system: System, name: str) -> dict[str, Any] | None:
-    port = system.processes[name].find_in_log(r'"port": (\d+), "event": "health.listening"')[1]
+    ports = re.findall(r'"port": (\d+), "event": "health.listening"', system.processes[name].log.read_text())
+    port = ports[-1]  # a process that was killed and started again has another
     async with httpx.AsyncClient(trust_env=False) as gateway:
         answer = await gateway.get(f"http://127.0.0.1:{port}/health/ready")
     return answer.json() if answer.status_code == 503 and "401" in answer.text else None

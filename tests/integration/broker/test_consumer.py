@@ -3,41 +3,18 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from shared.broker import acks as acks_module
-from shared.broker.consumer import Consumer
-from shared.broker.delivery import Delivery
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import SEND_QUEUE, ExchangeName, Topology
 from tests.integration.broker.conftest import Vhost
+from tests.integration.broker.consuming import Taker, consuming, is_empty, until_all_is_taken
 from tests.integration.broker.looking import delete, depth
 from tests.integration.broker.relay import Relay
 from tests.support.eventually import eventually
-
-
-class Taker:
-    """Takes deliveries over, and remembers them."""
-
-    def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
-
-    def __call__(self, delivery: Delivery) -> None:
-        self.deliveries.append(delivery)
-
-    @property
-    def numbers(self) -> set[int]:
-        return {int(delivery.body) for delivery in self.deliveries}
-
-    async def until(self, numbers: set[int]) -> None:
-        await eventually(lambda: asyncio.sleep(0, self.numbers >= numbers), f"{len(numbers)} are taken", within_s=30)
-
-    def settle_all(self) -> None:
-        for delivery in self.deliveries:
-            delivery.settle()
 
 
 @pytest.fixture
@@ -60,28 +37,10 @@ async def publisher(vhost: Vhost) -> AsyncIterator[Publisher]:
         yield Publisher(gateway)
 
 
-@asynccontextmanager
-async def consuming(gateway: Gateway, taker: Taker, *, prefetch: int = 100) -> AsyncIterator[Consumer]:
-    """A consumer at work; ended as a sender ends."""
-    consumer = Consumer(gateway, SEND_QUEUE, prefetch=prefetch, on_delivery=taker)
-    running = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await consumer.close()
-    assert running.cancelled()
-
-
 async def publish(publisher: Publisher, numbers: range) -> None:
     await publisher.publish_all(
         (Publication(ExchangeName.MESSAGES, "message.send.v1", str(number).encode()) for number in numbers), within_s=60
     )
-
-
-async def is_empty(vhost: Vhost) -> bool:
-    return await depth(vhost.amqp_url, SEND_QUEUE) == 0
 
 
 async def test_it_takes_what_there_is_and_acks_what_is_settled(
@@ -105,7 +64,7 @@ async def test_it_takes_what_there_is_and_acks_what_is_settled(
         taker.settle_all()
 
     # Then, after the end, none is left
-    assert await is_empty(vhost)
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_one_that_takes_long_holds_up_nobody_behind_it(
@@ -114,7 +73,7 @@ async def test_one_that_takes_long_holds_up_nobody_behind_it(
     # Given a delivery that is not settled, and a full prefetch behind it that is
     await publish(publisher, range(60))
     taker = Taker()
-    async with consuming(gateway, taker, prefetch=20) as consumer:
+    async with consuming(gateway, taker, prefetch=20, settles_the_rest=False) as consumer:
         await taker.until(set(range(20)))
 
         async def all_but_the_first() -> bool:
@@ -152,7 +111,7 @@ async def test_what_was_not_acked_comes_again_when_the_connection_is_cut(
         for delivery in before:
             delivery.settle()
         await consumer.flush_acks()
-        assert await is_empty(vhost)
+        assert await is_empty(vhost.amqp_url)
         for delivery in taker.deliveries[50:]:
             delivery.settle()
         await consumer.flush_acks()
@@ -161,7 +120,7 @@ async def test_what_was_not_acked_comes_again_when_the_connection_is_cut(
         await publish(publisher, range(50, 60))
         await taker.until(set(range(60)))
         taker.settle_all()
-    assert await is_empty(vhost)
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_it_survives_cuts_at_any_moment(
@@ -179,42 +138,39 @@ async def test_it_survives_cuts_at_any_moment(
                 relay.cut()
             else:
                 relay.end_behind(2_000)
-        while not taker.numbers >= set(range(2_000)):
-            taker.settle_all()
-            await consumer.flush_acks()
-            await asyncio.sleep(0.02)
-        taker.settle_all()
-    assert await is_empty(vhost)
+        await until_all_is_taken(vhost.amqp_url, consumer, taker)
+    assert taker.numbers == set(range(2_000))
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_a_deleted_queue_is_declared_again_and_consumed(
     vhost: Vhost, relay: Relay, gateway: Gateway, publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Given a consumer with deliveries in hand
-    await publish(publisher, range(20))
+    # Given a consumer with five hundred deliveries in hand, that it settles and acks one by one
+    await publish(publisher, range(500))
     taker = Taker()
-    async with consuming(gateway, taker) as consumer:
-        await taker.until(set(range(20)))
+    async with consuming(gateway, taker, prefetch=500) as consumer:
+        await taker.until(set(range(500)))
 
-        # When the queue is deleted, while what was delivered is settled and acked
-        async def keep_acking() -> None:
-            while True:
-                taker.settle_all()
+        async def work() -> None:
+            for delivery in taker.deliveries[:500]:
+                delivery.settle()
                 await consumer.flush_acks()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
-        acking = asyncio.create_task(keep_acking())
+        working = asyncio.create_task(work())
+
+        # When the queue is deleted
         await delete(vhost.amqp_url, queue=SEND_QUEUE)
+        assert not working.done()
 
         # Then it is consumed again, and it has cost no connection
-        await publish(publisher, range(20, 40))
-        await taker.until(set(range(40)))
-        acking.cancel()
-        await asyncio.wait([acking])
-        taker.settle_all()
+        await publish(publisher, range(500, 520))
+        await taker.until(set(range(520)))
+        await working
     assert relay.connections == 1
     assert not connection_errors(caplog)
-    assert await is_empty(vhost)
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_a_channel_that_the_broker_closes_is_opened_anew(
@@ -235,7 +191,7 @@ async def test_a_channel_that_the_broker_closes_is_opened_anew(
         taker.settle_all()
         await consumer.flush_acks()
     assert relay.connections == 1
-    assert await is_empty(vhost)
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_acks_that_do_not_get_through_cost_the_channel_and_nothing_else(
@@ -256,7 +212,7 @@ async def test_acks_that_do_not_get_through_cost_the_channel_and_nothing_else(
         await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 10), "they come again", within_s=30)
         taker.settle_all()
         await consumer.flush_acks()
-    assert await is_empty(vhost)
+    assert await is_empty(vhost.amqp_url)
 
 
 async def test_the_end_leaves_no_error_at_the_broker(
@@ -266,7 +222,7 @@ async def test_the_end_leaves_no_error_at_the_broker(
     await publish(publisher, range(1_000))
     taker = Taker()
     for _ in range(5):
-        async with consuming(gateway, taker, prefetch=200):
+        async with consuming(gateway, taker, prefetch=200, settles_the_rest=False):
             await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) >= 50), "some are taken", within_s=30)
 
             # When it ends with half of its deliveries settled, and the others not

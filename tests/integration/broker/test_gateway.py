@@ -105,29 +105,6 @@ async def test_a_hung_broker_holds_up_neither_its_user_nor_the_end(vhost: Vhost)
         assert time.monotonic() - began_at_s < 15
 
 
-async def test_a_late_failure_on_a_lost_connection_does_not_cost_the_next(vhost: Vhost) -> None:
-    # Given channels that were asked for on a connection that hangs, one of them later than the other
-    async with Relay(vhost.amqp_url) as relay, Gateway(relay.url, name="late", report=lambda _: None) as gateway:
-        await gateway.connection(within_s=20)
-        relay.silence(answers_only=True)
-        first = asyncio.create_task(gateway.channel())
-        await asyncio.sleep(3)
-        second = asyncio.create_task(gateway.channel())
-
-        # When the first fails, and another connection is made
-        await asyncio.wait([first])
-        relay.speak()
-        await asyncio.wait([second])
-        connection = await gateway.connection(within_s=20)
-
-        # Then it stays
-        await gateway.channel(within_s=5)
-        assert await gateway.connection(within_s=5) is connection
-        for one in (first, second):
-            if one.exception() is None:
-                await one.result().close()
-
-
 class Counted(Topology):
     """A topology that counts how often it is declared."""
 

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from deploy.local.rabbit import PrivateRabbit
-from shared.broker.consumer import Consumer
-from shared.broker.delivery import Delivery
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publication, Publisher
 from shared.broker.queues import QueueReader
 from shared.broker.topology import DEAD_QUEUE, SEND_QUEUE, ExchangeName
 from shared.contracts.dead_letters import DEAD_ROUTING_KEY
 from shared.errors import BrokerUnavailable
+from tests.integration.broker.consuming import Taker, consuming, until_all_is_taken
 from tests.integration.broker.looking import empty
 from tests.support.eventually import eventually
 
@@ -84,31 +83,22 @@ async def test_what_was_confirmed_survives_a_kill_in_the_middle(
 
 
 async def test_a_consumer_goes_on_after_a_kill(killed_node: PrivateRabbit, gateway: Gateway) -> None:
-    # Given a consumer with a hundred commands in hand, half of them done
+    # Given a consumer with fifty of a hundred commands in hand, half of them done
     await Publisher(gateway).publish_all(map(command, range(100)), within_s=60)
-    deliveries: list[Delivery] = []
-    consumer = Consumer(gateway, SEND_QUEUE, prefetch=50, on_delivery=deliveries.append)
-    consuming = asyncio.create_task(consumer.run())
-    await eventually(lambda: asyncio.sleep(0, len(deliveries) == 50), "fifty are in hand")
-    for delivery in deliveries[:25]:
-        delivery.settle()
-    await consumer.flush_acks()
-
-    # When the node is killed and comes back
-    await restart(killed_node)
-
-    # Then whatever was not acked comes again, and is acked
-    async def all_done() -> bool:
-        for delivery in deliveries:
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=50) as consumer:
+        await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) == 50), "fifty are in hand")
+        for delivery in taker.deliveries[:25]:
             delivery.settle()
         await consumer.flush_acks()
-        return {int(delivery.body) for delivery in deliveries} == set(range(100))
 
-    await eventually(all_done, "all came", within_s=BACK_WITHIN_S)
-    consuming.cancel()
-    await asyncio.wait([consuming])
-    await consumer.close()
-    assert consuming.cancelled()
+        # When the node is killed and comes back
+        await restart(killed_node)
+
+        # Then whatever was not acked comes again, and is acked
+        await taker.until(set(range(100)), within_s=BACK_WITHIN_S)
+        await until_all_is_taken(killed_node.amqp_url, consumer, taker)
+    assert {int(one.body) for one in taker.deliveries if one.redelivered} >= set(range(25, 50))
     assert await empty(killed_node.amqp_url, SEND_QUEUE) == []
 
 

@@ -25,5 +25,9 @@ def test_it_follows_the_rate(current: int, finished_per_s: float, expected: int)
     assert wanted(current, finished_per_s) == expected
 
 
-def test_a_sender_without_work_keeps_what_it_has() -> None:
-    assert wanted(564, 0, has_more=False) == 564
+def test_a_sender_that_waits_for_work_keeps_what_it_has() -> None:
+    assert wanted(564, 20, has_more=False) == 564
+
+
+def test_a_sender_without_work_begins_anew() -> None:
+    assert wanted(564, 0, has_more=False) == 128
