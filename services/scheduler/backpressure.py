@@ -55,8 +55,11 @@ class Backpressure:
 
     async def _look(self, now_s: float) -> None:
         ready = (await self._reader.depth(SEND_QUEUE)).ready
-        if self._looked_at_s is not None:
+        if self._looked_at_s is not None and now_s - self._looked_at_s < WORK_S:
             self._adapt(ready, now_s)
+        else:  # there was no work meanwhile: what is known of the senders is old
+            self._mark = self._least
+            self._drained.clear()
         self._ready, self._published, self._looked_at_s = ready, 0, now_s
 
     def _adapt(self, ready: int, now_s: float) -> None:

@@ -25,10 +25,8 @@ class Taker:
     def numbers(self) -> set[int]:
         return {int(delivery.body) for delivery in self.deliveries}
 
-    async def until(self, numbers: set[int], *, within_s: float = 30.0) -> None:
-        await eventually(
-            lambda: asyncio.sleep(0, self.numbers >= numbers), f"{len(numbers)} are taken", within_s=within_s
-        )
+    async def until(self, numbers: set[int]) -> None:
+        await eventually(lambda: asyncio.sleep(0, self.numbers >= numbers), f"{len(numbers)} are taken", within_s=30)
 
     def settle_all(self) -> None:
         for delivery in self.deliveries:
