@@ -10,9 +10,19 @@ BOUND := setpriv --pdeathsig TERM --
 CODE := services shared deploy tests
 # With a broker in the environment, only the tests need nodes of our own.
 RABBITMQ := $(if $(AMQP_URL),,packages)
-TESTS := tests/unit tests/integration tests/e2e
+# The longest first, so that no worker is left alone with them at the end.
+TESTS := tests/e2e tests/integration tests/unit
+# Proofs that take minutes each: `make proofs`, `make chaos`.
+PROOFS := tests/e2e/test_mending.py tests/e2e/test_edits.py tests/e2e/test_self_pause.py \
+	tests/integration/protocol/test_mistakes.py tests/integration/scheduler/test_walks_killed.py \
+	tests/chaos/test_crash_points.py tests/chaos/test_outage.py
+# The tests wait more than they compute: three processes on two cores.
+WORKERS ?= 3
+PYTEST := $(BOUND) $(PYTHON) -m pytest
+SEEDS ?= 100
+EXAMPLES ?= 2000
 
-.PHONY: help install packages check format test demo run lock clean
+.PHONY: help install packages check format test proofs model chaos chaos-cluster demo run lock clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +45,21 @@ format: install ## write the code in the one format, repair what the linter can 
 	$(PYTHON) -m ruff check --fix $(CODE)
 
 test: packages install ## all tests: units, against real servers, all services together, and in containers where there is Docker
-	$(BOUND) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PROOFS:%=--ignore=%) $(TESTS)
+	$(PYTEST) -n $(WORKERS) --dist load $(PROOFS:%=--ignore=%) tests/chaos
 	@$(MAKE) --no-print-directory test-containers
+
+proofs: packages install ## the long proofs that `make test` leaves out (about half an hour)
+	$(PYTEST) -n $(WORKERS) --dist load $(PROOFS)
+
+model: packages install ## the protocol's random machine at length (EXAMPLES=2000)
+	EXAMPLES=$(EXAMPLES) $(PYTEST) tests/integration/protocol/test_protocol.py
+
+chaos: packages install ## the fault campaign: SEEDS=100 random runs, then crash points and provider faults
+	$(BOUND) $(PYTHON) -m tests.chaos --seeds $(SEEDS)
+
+chaos-cluster: install ## a cluster of three RabbitMQ nodes in containers: one killed, stopped, cut off
+	$(BOUND) $(PYTHON) -m tests.chaos.cluster
 
 demo: $(RABBITMQ) install ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes
 	@$(BOUND) $(PYTHON) -m deploy.local demo
