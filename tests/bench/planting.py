@@ -12,7 +12,7 @@ from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import ExchangeName
 from shared.contracts.commands import SendCommand
 from shared.domain.audience import Audience
-from shared.domain.mailing import RUNNING, Mailing
+from shared.domain.mailing import COMPLETED, RUNNING, Mailing
 from shared.domain.message import QUEUED, OnUnknown
 from shared.store.mailing_documents import to_document
 from shared.store.message_documents import PlannedMessage
@@ -45,6 +45,14 @@ class Planting:
         """A running mailing, planned whole, and its messages, which are queued unless the fields say otherwise."""
         await asyncio.to_thread(self._plant_mailing, mailing_id)
         await asyncio.to_thread(self._plant_messages, mailing_id, count, fields)
+
+    async def complete(self, mailing_id: int) -> None:
+        """Complete a mailing as a scheduler would, its statistics frozen."""
+        store = Store(self._url, self._name)
+        frozen = {"status": COMPLETED.value, "statistics": await store.statistics.whole(mailing_id)}
+        store.close()
+        with pymongo.MongoClient(self._url) as gateway:
+            gateway[self._name]["mailings"].update_one({"_id": mailing_id}, {"$set": frozen})
 
     async def count(self, status: str) -> int:
         def ask() -> int:
