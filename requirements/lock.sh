@@ -6,3 +6,4 @@ compile() { out=$1; shift; .venv/bin/uv pip compile -q --universal --python-vers
     --no-annotate --no-emit-index-url --prerelease if-necessary-or-explicit "$@" -o "requirements/$out" pyproject.toml; }
 compile run.lock
 compile dev.lock --extra local --extra test --extra check
+compile bench.lock --extra bench
