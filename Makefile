@@ -21,8 +21,9 @@ WORKERS ?= 3
 PYTEST := $(BOUND) $(PYTHON) -m pytest
 SEEDS ?= 100
 EXAMPLES ?= 2000
+ROUNDS ?= 3
 
-.PHONY: help install packages check format test proofs model chaos chaos-cluster demo run lock clean
+.PHONY: help install packages check format test proofs model chaos chaos-cluster bench demo run lock clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,10 @@ chaos: packages install ## the fault campaign: SEEDS=100 random runs, then crash
 
 chaos-cluster: install ## a cluster of three RabbitMQ nodes in containers: one killed, stopped, cut off
 	$(BOUND) $(PYTHON) -m tests.chaos.cluster
+
+bench: packages install ## benchmark tables: the machine's limits, Mailrun and its peers (ONLY=sender,fan-out ROUNDS=3)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/bench.lock
+	$(BOUND) $(PYTHON) -m tests.bench --only "$(ONLY)" --rounds $(ROUNDS) --json .local/bench.json
 
 demo: $(RABBITMQ) install ## a mailing to 1,000 sample clients, from nothing to the proof, in under 3 minutes
 	@$(BOUND) $(PYTHON) -m deploy.local demo

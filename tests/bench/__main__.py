@@ -118,4 +118,5 @@ if __name__ == "__main__":
     told, figures = asyncio.run(measure_all(only, arguments.rounds, arguments.size))
     print(f"{told}\n\n{as_markdown(figures)}\n\n{ratios(figures, PAIRS)}")
     if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps({"told": told, "figures": as_json(figures)}, indent=2) + "\n")
