@@ -150,6 +150,7 @@ def _changes(seen: Client, asked: Mapping[str, Any]) -> dict[str, Any]:
 async def _cancel_messages(client_id: int, parts: Parts, *, reason: str) -> None:
     """Cancel what is unsent to a client, and wake the scheduler for mailings that may be complete now."""
     now = parts.clock.now()
+    await parts.store.dead_letter_state.doubt_client(client_id, now)
     mailing_ids = await parts.store.message_statuses.cancel_of_client(client_id, reason=reason, now=now)
     await parts.store.mailings.look_soon(mailing_ids, now)
     for mailing_id in mailing_ids:

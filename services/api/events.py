@@ -11,8 +11,8 @@ from datetime import datetime
 import structlog
 
 from services.api.access import current_request_id
-from shared.broker.publisher import Publication, Publisher
-from shared.broker.topology import ExchangeName
+from shared.broker import publications
+from shared.broker.publisher import Publisher
 from shared.contracts.events import MailingEvent, MailingEventKind
 from shared.errors import BrokerUnavailable
 
@@ -67,11 +67,11 @@ class Events:
                     self._waiting.task_done()
 
     async def _publish(self, batch: Sequence[MailingEvent]) -> None:
-        publications = [Publication(ExchangeName.MAILINGS, event.routing_key, event.to_body()) for event in batch]
+        events = [publications.event(one) for one in batch]
         error: BrokerUnavailable | None = None
         for _ in range(TRIES):
             try:
-                await self._publisher.publish_all(publications, within_s=CONFIRMED_WITHIN_S)
+                await self._publisher.publish_all(events, within_s=CONFIRMED_WITHIN_S)
             except BrokerUnavailable as unavailable:
                 error = unavailable
             else:

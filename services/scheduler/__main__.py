@@ -20,6 +20,7 @@ from shared.runtime.health import Health, HealthServer
 from shared.runtime.service import run_service
 from shared.runtime.settings import Settings
 from shared.runtime.stopping import until_stopped
+from shared.store.doubts import Doubts
 from shared.store.store import Store
 
 log = structlog.get_logger()
@@ -50,7 +51,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             )
             tools = Tools(store, Publisher(gateway), backpressure, clock, limits)
             watch = DeadLetterWatch(tools, QueueReader(gateway), differ_s=settings.scheduler_dead_letters_after_s)
-            wakeups = Wakeups(events)
+            doubts = Doubts(store.dead_letter_state, now=clock.now, report_store=report_store)
+            wakeups = Wakeups(events, tools.publisher, doubt=doubts.raise_one)
             log.info("scheduler.started", owner=owner)
             async with asyncio.TaskGroup() as group:
                 beside = [

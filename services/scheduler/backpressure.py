@@ -6,9 +6,8 @@ provider is.
 """
 
 from collections import deque
-from typing import Protocol
 
-from shared.broker.queues import Depth
+from shared.broker.queues import DepthReader
 from shared.broker.topology import SEND_QUEUE
 from shared.runtime.clock import Clock
 
@@ -16,12 +15,6 @@ WORK_S = 2.0  # the queue holds at most so many seconds of work
 LEAST_COMMANDS = 50
 MAX_COMMANDS = 10_000
 LOOK_EVERY_S = 0.1
-
-
-class DepthReader(Protocol):
-    """Whoever can tell how deep a queue is."""
-
-    async def depth(self, queue: str) -> Depth: ...
 
 
 class Backpressure:

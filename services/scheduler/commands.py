@@ -1,24 +1,23 @@
-"""Publications that a scheduler makes: send commands, dead letters, events."""
+"""Commands that a scheduler gives, and the dead letters that it adds, from what it has in hand."""
 
+from shared.broker import publications
 from shared.broker.publisher import Publication
-from shared.broker.topology import ExchangeName
 from shared.contracts.commands import SendCommand
-from shared.contracts.dead_letters import DEAD_ROUTING_KEY, DeadLetterHeaders
-from shared.contracts.events import MailingEvent
 from shared.domain.mailing import Mailing
 from shared.store.message_documents import Standing
 
 
 def send_command(message_id: int, mailing: Mailing, *, attempt: int, recover: bool = False) -> Publication:
     """Ask the senders for an attempt."""
-    command = SendCommand(
-        message_id=message_id,
-        mailing_id=mailing.id,
-        attempt=attempt,
-        recover=recover,
-        request_id=mailing.request_id,
+    return publications.send_command(
+        SendCommand(
+            message_id=message_id,
+            mailing_id=mailing.id,
+            attempt=attempt,
+            recover=recover,
+            request_id=mailing.request_id,
+        )
     )
-    return Publication(ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, command.to_body())
 
 
 def dead_letter(standing: Standing, *, reason: str) -> Publication:
@@ -26,10 +25,4 @@ def dead_letter(standing: Standing, *, reason: str) -> Publication:
     command = SendCommand(
         message_id=standing.id, mailing_id=standing.mailing_id, attempt=max(1, standing.attempt), recover=True
     )
-    headers = DeadLetterHeaders(reason, standing.mailing_id, standing.client_id)
-    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, command.to_body(), headers.as_headers())
-
-
-def event(happened: MailingEvent) -> Publication:
-    """Tell whoever wants to know."""
-    return Publication(ExchangeName.MAILINGS, happened.routing_key, happened.to_body())
+    return publications.dead_letter(command, reason=reason, client_id=standing.client_id)

@@ -3,8 +3,8 @@
 import structlog
 
 from services.scheduler.chunk import Chunk
-from services.scheduler.commands import event
 from services.scheduler.tools import PUBLISH_S, Tools
+from shared.broker.publications import event
 from shared.contracts.events import MailingEvent, MailingEventKind
 from shared.errors import BrokerUnavailable
 from shared.store.mailing_work import LeasedMailing

@@ -1,6 +1,7 @@
 """Replay: failed and unknown messages go out again, as an operator has asked for.
 
-The request lies in the mailing until all that it names is queued; attempts are numbered on.
+The request lies in the mailing until all that it names is queued; attempts are numbered on. Their dead letters are
+stale then: that is noted before every chunk, and once more when the request is done, so that no walk comes too early.
 """
 
 from services.scheduler.chunk import Chunk
@@ -15,6 +16,7 @@ async def replay(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk:
     now = tools.clock.now()
     request = leased.replays[0]
     wanted = [] if leased.is_closed else await tools.store.messages.to_replay(leased.mailing.id, request, limit=limit)
+    await tools.store.dead_letter_state.doubt(now, why="replay")
     if not wanted:
         await tools.store.mailing_work.finish_replay(leased, request, look_at=now)
         return Chunk("replay", 0, look_at=now, released=True)

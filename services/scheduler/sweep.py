@@ -12,7 +12,7 @@ from services.scheduler.chunk import Chunk
 from services.scheduler.commands import dead_letter
 from services.scheduler.tools import PUBLISH_S, Tools
 from shared.domain.mailing import CANCELLED as MAILING_CANCELLED
-from shared.domain.message import CANCELLED, EXPIRED
+from shared.domain.message import CANCELLED, DEAD, EXPIRED
 from shared.store.mailing_work import LeasedMailing
 
 STILL_SENDING_WAIT = timedelta(milliseconds=500)
@@ -28,9 +28,10 @@ async def sweep(leased: LeasedMailing, tools: Tools) -> Chunk | None:
         return None
     cancelled = leased.mailing.status is MAILING_CANCELLED
     status, reason = (CANCELLED, "mailing_cancelled") if cancelled else (EXPIRED, "mailing_ended")
-    await tools.store.message_statuses.give_up([one.id for one in unsent], status, reason=reason, now=now)
-    # If this scheduler dies here, looking after the dead letters adds what is missing.
     letters = [dead_letter(one, reason=reason) for one in unsent if one.ambiguous]
+    if letters:  # if this scheduler dies in between, a walk adds what is missing
+        await tools.store.dead_letter_state.doubt(now, why="sweep")
+    await tools.store.message_statuses.give_up([one.id for one in unsent], status, reason=reason, now=now)
     await tools.publisher.publish_all(letters, within_s=PUBLISH_S)
     return Chunk("sweep", len(unsent), look_at=now)
 
@@ -44,6 +45,8 @@ async def settle(leased: LeasedMailing, tools: Tools) -> Chunk:
         statistics = await tools.store.statistics.whole(leased.mailing.id)
         log.info("mailing.settled", mailing_id=leased.mailing.id, counts=statistics["counts"])
         return Chunk("settle", 0, look_at=None, changes={"statistics": statistics})
+    if await tools.store.messages.count(leased.mailing.id, DEAD):
+        await tools.store.dead_letter_state.doubt(now, why="removal")
     removed = await tools.store.message_statuses.remove(leased.mailing.id, limit=tools.limits.chunk_clients)
     if removed:
         return Chunk("remove", removed, look_at=now)

@@ -1,18 +1,19 @@
 """Follow: what a recorded outcome leads to in the broker, published and confirmed before the command is acked."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
 
 from services.sender.hand import Hand
 from services.sender.task import Task
+from shared.broker import publications
 from shared.broker.delivery import Delivery
+from shared.broker.parking import park
 from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import ExchangeName, retry_queue
 from shared.contracts.commands import SendCommand
-from shared.contracts.dead_letters import DEAD_ROUTING_KEY, DeadLetterHeaders
 from shared.domain.retry import LADDER, YOUNG_CLAIM_STEP, RetryStep
 from shared.errors import BrokerUnavailable
 
@@ -43,8 +44,7 @@ def hand_over(task: Task) -> Publication:
 
 def dead_letter(task: Task, *, reason: str, client_id: int) -> Publication:
     """The entry of a message that failed, or of which nobody knows."""
-    headers = DeadLetterHeaders(reason, task.command.mailing_id, client_id)
-    return Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, task.command.to_body(), headers.as_headers())
+    return publications.dead_letter(task.command, reason=reason, client_id=client_id)
 
 
 def _command(task: Task, exchange: ExchangeName, routing_key: str, *, attempt: int, recover: bool) -> Publication:
@@ -55,9 +55,11 @@ def _command(task: Task, exchange: ExchangeName, routing_key: str, *, attempt: i
 class Follower:
     """Publishes, and settles what is confirmed. Bounded by the consumer's prefetch, as every task is."""
 
-    def __init__(self, publisher: Publisher, hand: Hand) -> None:
+    def __init__(self, publisher: Publisher, hand: Hand, *, doubt: Callable[[str], Awaitable[None]]) -> None:
+        """`doubt`: told whatever may have made the dead letters untrue; returns when that is noted."""
         self._publisher = publisher
         self._hand = hand
+        self._doubt = doubt
         self._running: set[asyncio.Task[None]] = set()
 
     def follow(self, followed: Iterable[tuple[Task, Publication | None]]) -> None:
@@ -70,9 +72,7 @@ class Follower:
 
     def park(self, delivery: Delivery, *, reason: str) -> None:
         """Put a body that nobody can parse among the dead letters. Does not wait."""
-        headers = DeadLetterHeaders(reason, parked=True)
-        publication = Publication(ExchangeName.DEAD, DEAD_ROUTING_KEY, delivery.body, headers.as_headers())
-        self._run(self._park(delivery, publication))
+        self._run(park(delivery, reason=reason, publisher=self._publisher, doubt=self._doubt))
 
     def let_go(self, task: Task) -> None:
         """Settle a task that could not be finished: a scheduler brings its message back (see `containment`)."""
@@ -95,24 +95,22 @@ class Follower:
         except Exception:
             # A scheduler publishes a lost command again, and adds a dead letter that is missing.
             log.exception("message.let_go", stage="follow", message_id=task.message_id)
+            if publication.exchange == ExchangeName.DEAD:
+                await self._doubt("letter_let_go")
         self._hand.settle(task)
 
-    async def _park(self, delivery: Delivery, publication: Publication) -> None:
-        try:
-            await self._publish(publication)
-        except Exception:
-            log.exception("park.failed", bytes=len(delivery.body))  # not acked: it comes again with the next channel
-        else:
-            delivery.settle()
-
     async def _publish(self, publication: Publication) -> None:
+        tried_before = False
         while True:
             try:
-                await self._publisher.publish(publication, within_s=PUBLISH_S)
+                may_be_double = await self._publisher.publish(publication, within_s=PUBLISH_S)
             except BrokerUnavailable as error:
                 log.warning("publish.waits", routing_key=publication.routing_key, error=str(error))
-            else:
-                return
+                tried_before = True
+                continue
+            if publication.exchange == ExchangeName.DEAD and (may_be_double or tried_before):
+                await self._doubt("letter_published_again")
+            return
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         running = asyncio.create_task(work)

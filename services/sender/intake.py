@@ -13,6 +13,8 @@ from shared.broker.delivery import Delivery
 from shared.contracts.commands import SendCommand
 from shared.contracts.version import Unparseable
 
+VERSIONS = "message.send."
+
 log = structlog.get_logger()
 
 
@@ -36,7 +38,7 @@ class Intake:
             self._channel = delivery.acks
             self._drop_lost()
         try:
-            command = SendCommand.from_body(delivery.body)
+            command = _command_of(delivery)
         except Unparseable as error:
             log.warning("command.parked", reason=str(error), bytes=len(delivery.body))
             self._follower.park(delivery, reason=str(error))
@@ -99,3 +101,13 @@ class Intake:
             else:
                 self._hand.drop(task)
         return taken
+
+
+def _command_of(delivery: Delivery) -> SendCommand:
+    """
+    Raises:
+        Unparseable: it is no command, or of a version that this sender does not know.
+    """
+    if delivery.routing_key != SendCommand.ROUTING_KEY and delivery.routing_key.startswith(VERSIONS):
+        raise Unparseable(f"came as {delivery.routing_key[:100]!r}, and only {SendCommand.ROUTING_KEY} is known")
+    return SendCommand.from_body(delivery.body)

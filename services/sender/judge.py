@@ -4,7 +4,7 @@ Most often nothing: it is acked. A recovering one (delivered again, or published
 of unfinished work, so it finishes what it finds at its own attempt.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -80,11 +80,13 @@ class Judge:
         report_store: Callable[[str], None],
         again: Callable[[Task], None],
         record: Callable[[Finished], None],
+        doubt: Callable[[str], Awaitable[None]],
     ) -> None:
         """
         Args:
             again: takes a task that can claim after all.
             record: takes the outcome of an outlived claim.
+            doubt: told that dead letters may be about to be published a second time; returns when that is noted.
         """
         self._store = store
         self._clock = clock
@@ -93,6 +95,7 @@ class Judge:
         self._report_store = report_store
         self._again = again
         self._record = record
+        self._doubt = doubt
 
     async def judge(self, tasks: Sequence[Task]) -> None:
         """Finish, wait, claim again or ack, for each task."""
@@ -110,6 +113,8 @@ class Judge:
             for standing in (standings.get(task.message_id),)
         ]
         policies = await self._policies([one for one in judged if one.finding is Finding.OUTLIVED_CLAIM])
+        if any(one.finding is Finding.LETTER_MISSING for one in judged):
+            await self._doubt("letter_published_again")  # their sender may have died just after it had published them
         recorded: set[int] = set()
         for one in judged:
             if one.finding is not Finding.OUTLIVED_CLAIM or one.standing is None:

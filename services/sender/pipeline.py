@@ -30,6 +30,7 @@ from shared.broker.publisher import Publisher
 from shared.broker.topology import SEND_QUEUE
 from shared.errors import StoreUnavailable
 from shared.runtime.clock import Clock
+from shared.store.doubts import Doubts
 from shared.store.message_statuses import Record
 from shared.store.store import Store
 
@@ -87,7 +88,8 @@ class Pipeline:
         ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
         self._ladder = ladder
         self._hand = Hand()
-        self._follower = Follower(publisher, self._hand)
+        doubts = Doubts(store.dead_letter_state, now=clock.now, report_store=report_store)
+        self._follower = Follower(publisher, self._hand, doubt=doubts.raise_one)
         self._intake = Intake(self._hand, self._follower)
         self._consumer = Consumer(
             consuming, SEND_QUEUE, prefetch=least_prefetch(tuning.concurrency), on_delivery=self._intake.take_over
@@ -109,6 +111,7 @@ class Pipeline:
             report_store=report_store,
             again=self._intake.again,
             record=self._recorder.put,
+            doubt=doubts.raise_one,
         )
         give_back = GiveBack(
             statuses,

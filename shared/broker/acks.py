@@ -32,6 +32,11 @@ class Acks:
         """Whether what was delivered can still be acked; else the broker delivers it again."""
         return not self._given_up and not self._channel.is_closed
 
+    @property
+    def unacked(self) -> int:
+        """How many deliveries the broker still waits for the acks of."""
+        return len(self._unsettled)
+
     def delivered(self, tag: int) -> None:
         """Note a delivery. Called in the order of the tags, or `multiple` would ack what was never seen."""
         self._unsettled[tag] = None

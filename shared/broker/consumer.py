@@ -6,6 +6,7 @@ channel closes, and work must not die with a channel.
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any
 
 import aiormq
@@ -20,8 +21,17 @@ from shared.errors import BrokerUnavailable
 
 RPC_TIMEOUT_S = 10.0
 RETRY_WAIT_S = 0.5
+SILENCE_S = 10.0
 
 log = structlog.get_logger()
+
+
+class Wait(Enum):
+    """How waiting for deliveries ends."""
+
+    LOST = auto()  # the channel or the consumer is
+    ASKED_ANEW = auto()  # to begin with another prefetch
+    SILENT = auto()  # nothing came for `SILENCE_S`, and nothing is in hand
 
 
 class Consumer:
@@ -42,6 +52,8 @@ class Consumer:
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._asked_anew = asyncio.Event()
+        self._delivered = False  # anything, since it was last looked at
+        self._told: int | None = None  # prefetch with which the log says that it has begun; silence is not told
 
     @property
     def prefetch(self) -> int:
@@ -85,17 +97,26 @@ class Consumer:
     async def _consume(self) -> None:
         self._channel = await self._gateway.channel()
         try:
-            await self._consume_on(self._channel)
+            end = await self._consume_on(self._channel)
         except BrokerUnavailable:
+            self._told = None
             await self._give_up_channel()
             raise
-        log.warning("consumer.lost", queue=self._queue)
         await self._give_up_channel()
-        # A queue that was deleted by hand is declared again before the next try.
-        await self._gateway.declare_again()
+        if end is Wait.LOST:
+            self._told = None
+            log.warning("consumer.lost", queue=self._queue)
+            # A queue that was deleted by hand is declared again before the next try.
+            await self._gateway.declare_again()
 
-    async def _consume_on(self, channel: AbstractChannel) -> None:
-        """Consume until the channel or the consumer is lost."""
+    async def _consume_on(self, channel: AbstractChannel) -> Wait:
+        """Consume until the channel or the consumer is lost, or there is silence.
+
+        In silence another channel takes this one's place. RabbitMQ 3.10 does not tell the consumers of a quorum queue
+        that it was deleted if it is declared again within a moment, as other processes of ours do. It then gives the
+        messages of the new queue to the old channel, which takes them for ones that it has seen, and drops them: they
+        are unacked, and nobody has them, until the channel is closed (seen with 3.10.8; 4.0 cancels such a consumer).
+        """
         lost = self._lost = asyncio.Event()
         try:
             async with asyncio.timeout(RPC_TIMEOUT_S):
@@ -104,10 +125,13 @@ class Consumer:
                 underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
                 acks = self._acks = Acks(underlay)
                 consumer_tag = await self._begin(underlay, acks)
-            while await self._lost_or_asked_anew(lost, underlay, consumer_tag):
+            while (end := await self._wait(lost, underlay, acks, consumer_tag)) is not Wait.LOST:
                 async with asyncio.timeout(RPC_TIMEOUT_S):
                     await underlay.basic_cancel(consumer_tag)
+                    if end is Wait.SILENT:
+                        break
                     consumer_tag = await self._begin(underlay, acks)
+            return end
         except BaseException as error:
             if not is_loss(error):
                 raise
@@ -120,23 +144,28 @@ class Consumer:
         self._asked_anew.clear()
         await underlay.basic_qos(prefetch_count=self._prefetch)
         started = await underlay.basic_consume(self._queue, self._take_over(acks))
-        log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
+        if self._told != self._prefetch:
+            log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
+        self._told = self._prefetch
         return str(started.consumer_tag)
 
-    async def _lost_or_asked_anew(
-        self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, consumer_tag: str
-    ) -> bool:
-        """Wait; False when the channel or the consumer is lost, True when it is to begin anew."""
+    async def _wait(
+        self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, acks: Acks, consumer_tag: str
+    ) -> Wait:
+        """Wait while all is well."""
         waits = [asyncio.create_task(event.wait()) for event in (lost, self._asked_anew)]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait(waits, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                delivered, self._delivered = self._delivered, False
+                if not delivered and not acks.unacked:
+                    return Wait.SILENT
         except asyncio.CancelledError:
             await self._cancel(underlay, consumer_tag)
             raise
         finally:
             for wait in waits:
                 wait.cancel()
-        return not lost.is_set()
+        return Wait.LOST if lost.is_set() else Wait.ASKED_ANEW
 
     async def _give_up_channel(self) -> None:
         if self._acks is not None:
@@ -146,6 +175,7 @@ class Consumer:
 
     def _take_over(self, acks: Acks) -> Callable[[DeliveredMessage], Any]:
         async def take_over(message: DeliveredMessage) -> None:
+            self._delivered = True
             if delivery := Delivery.of(message, acks):
                 self._on_delivery(delivery)
 

@@ -19,6 +19,7 @@ class Delivery:
     redelivered: bool
     tag: int
     acks: Acks
+    routing_key: str = ""
 
     @classmethod
     def of(cls, message: DeliveredMessage, acks: Acks) -> Self | None:
@@ -28,7 +29,8 @@ class Delivery:
             return None
         acks.delivered(frame.delivery_tag)
         headers = message.header.properties.headers or {}
-        return cls(message.body, headers, bool(frame.redelivered), frame.delivery_tag, acks)
+        routing_key = frame.routing_key or ""
+        return cls(message.body, headers, bool(frame.redelivered), frame.delivery_tag, acks, routing_key)
 
     def settle(self) -> None:
         self.acks.settle(self.tag)

@@ -44,11 +44,14 @@ class Publisher:
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
 
-    async def publish(self, publication: Publication, *, within_s: float) -> None:
+    async def publish(self, publication: Publication, *, within_s: float) -> bool:
         """Publish, and try again until it is confirmed.
 
         Args:
             within_s: time for all tries, seconds.
+
+        Returns:
+            Whether it may be there twice: a try before the last was not confirmed.
 
         Raises:
             BrokerUnavailable: it was not confirmed within the time. It may be in the queue all the same.
@@ -59,7 +62,7 @@ class Publisher:
                 while True:
                     try:
                         await self._try(publication)
-                        return
+                        return cause is not None
                     except BrokerUnavailable as error:
                         cause = error
                         await asyncio.sleep(RETRY_WAIT_S)
@@ -67,8 +70,11 @@ class Publisher:
             why = f": {describe(cause)}" if cause else ""
             raise BrokerUnavailable(f"not confirmed within {within_s} s{why}") from (cause or error)
 
-    async def publish_all(self, publications: Iterable[Publication], *, within_s: float) -> None:
+    async def publish_all(self, publications: Iterable[Publication], *, within_s: float) -> bool:
         """Publish many, `in_flight` at a time.
+
+        Returns:
+            Whether any of them may be there twice.
 
         Raises:
             BrokerUnavailable: at least one was not confirmed within the time.
@@ -79,6 +85,7 @@ class Publisher:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+        return any(results)
 
     async def _try(self, publication: Publication) -> None:
         message = aio_pika.Message(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiormq
 from aio_pika.abc import AbstractChannel
@@ -22,6 +23,12 @@ class Depth:
 
     ready: int
     consumers: int
+
+
+class DepthReader(Protocol):
+    """Whoever can tell how deep a queue is."""
+
+    async def depth(self, queue: str) -> Depth: ...
 
 
 class QueueReader:

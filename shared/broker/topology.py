@@ -24,6 +24,15 @@ SEND_QUEUE = "messages.send"
 DEAD_QUEUE = "messages.dead"
 WAKEUPS_QUEUE = "scheduler.wakeups"
 
+NEVER_TOO_OFTEN = 2**31 - 1
+"""Delivery limit of every queue that is consumed: none, in a form that RabbitMQ 3.10 and 4.x both accept.
+
+Since 4.0 a quorum queue gives a message up after 20 deliveries unless it says otherwise, and a crash of a consumer
+counts for each message that it held, as a look at `messages.dead` in the console does for each that it shows. How often
+a message was tried is told by the store alone. 4.x takes -1 for "no limit", 3.10 refuses it; a redelivery a second
+reaches this number in 68 years. A policy may set a lower one, which then counts: let it be.
+"""
+
 
 def retry_queue(step: RetryStep) -> str:
     """Name of the queue, and its routing key, in which commands wait for a step of the ladder."""
@@ -48,7 +57,12 @@ class DeadLetterTo:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue with one binding; `ttl_s` is how long a message stays before it is dead-lettered."""
+    """A durable quorum queue with one binding.
+
+    Attributes:
+        dead_letter_to: where goes what expires, is rejected, or what the broker gives up on.
+        ttl_s: how long a message stays before it is dead-lettered; such a queue is a wait, and nobody consumes it.
+    """
 
     name: str
     exchange: ExchangeName
@@ -70,6 +84,8 @@ class Queue:
             }
         if self.ttl_s is not None:
             arguments["x-message-ttl"] = self.ttl_s * 1_000
+        else:
+            arguments["x-delivery-limit"] = NEVER_TOO_OFTEN
         return arguments
 
 
@@ -89,6 +105,8 @@ class Topology:
             await declared.bind(queue.exchange, queue.routing_key)
 
 
+TO_THE_DEAD = DeadLetterTo(ExchangeName.DEAD, DEAD_ROUTING_KEY)
+
 TOPOLOGY = Topology(
     exchanges=(
         Exchange(ExchangeName.MAILINGS, "topic"),
@@ -97,14 +115,9 @@ TOPOLOGY = Topology(
         Exchange(ExchangeName.DEAD, "direct"),
     ),
     queues=(
-        Queue(WAKEUPS_QUEUE, ExchangeName.MAILINGS, MAILING_EVENTS_PATTERN),
+        Queue(WAKEUPS_QUEUE, ExchangeName.MAILINGS, MAILING_EVENTS_PATTERN, dead_letter_to=TO_THE_DEAD),
         Queue(DEAD_QUEUE, ExchangeName.DEAD, DEAD_ROUTING_KEY),
-        Queue(
-            SEND_QUEUE,
-            ExchangeName.MESSAGES,
-            SendCommand.ROUTING_KEY,
-            dead_letter_to=DeadLetterTo(ExchangeName.DEAD, DEAD_ROUTING_KEY),
-        ),
+        Queue(SEND_QUEUE, ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, dead_letter_to=TO_THE_DEAD),
         *(
             Queue(
                 retry_queue(step),

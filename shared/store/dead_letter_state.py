@@ -1,4 +1,8 @@
-"""What schedulers keep about the dead letters: a lease for the walk, and which messages it has seen an entry of."""
+"""What is kept about the dead letters: a lease for the walk, doubts, and which messages it has seen an entry of.
+
+A doubt is noted by whatever may have made the entries untrue without changing how many there are. Doubts are counted,
+and a walk takes back only those that had settled when it began.
+"""
 
 import secrets
 from collections.abc import Collection
@@ -9,7 +13,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from shared.domain.message import DEAD
+from shared.domain.message import DEAD, UNSENT
 from shared.store.connection import Document, at_the_edge
 from shared.store.message_documents import STANDING_FIELDS, Standing
 
@@ -18,11 +22,20 @@ STATE_ID = "dead_letters"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLease:
-    """The right to look after the dead letters, and what the looks before have found."""
+    """The right to look after the dead letters, and what the looks before have found.
+
+    Attributes:
+        parked: number of parked bodies that the last walk has counted.
+        differs_since: since when queue and store have been known to differ, or to be in doubt; None when neither.
+        in_doubt: whether a doubt was noted that no walk has taken back.
+        rest_until: no walk before then; None when one may begin.
+    """
 
     token: str
     parked: int
     differs_since: datetime | None
+    in_doubt: bool = False
+    rest_until: datetime | None = None
 
 
 @at_the_edge
@@ -32,6 +45,35 @@ class DeadLetterState:
     def __init__(self, database: "AsyncIOMotorDatabase[Document]") -> None:
         self._state = database["state"]
         self._messages = database["messages"]
+
+    # --- doubts ------------------------------------------------------------------------------------------------------
+
+    async def doubt(self, now: datetime, *, why: str) -> None:
+        """Note that the entries may not be true any more. Noted before what causes it, it survives a crash in between.
+
+        Args:
+            why: in a word, for people.
+        """
+        update: Document = {"$inc": {"doubts": 1}, "$max": {"doubted_at": now}, "$set": {"doubted_why": why}}
+        try:
+            await self._state.update_one({"_id": STATE_ID}, update, upsert=True)
+        except DuplicateKeyError:  # another process has just made the document
+            await self._state.update_one({"_id": STATE_ID}, update)
+
+    async def doubt_client(self, client_id: int, now: datetime) -> bool:
+        """Note a doubt if cancelling what is unsent to a client will leave messages unknown, for want of their entries.
+
+        Returns:
+            Whether there is such a message.
+        """
+        unsent = {"$in": [status.value for status in sorted(UNSENT)]}
+        query = {"client_id": client_id, "status": unsent, "ambiguous": True}
+        if await self._messages.find_one(query, {"_id": 1}) is None:
+            return False
+        await self.doubt(now, why="client_cancelled")
+        return True
+
+    # --- looks and walks ---------------------------------------------------------------------------------------------
 
     async def lease(self, now: datetime, *, every_s: float, lease_s: float) -> DeadLetterLease | None:
         """Lease the looking-after, if nobody has it and it is due.
@@ -55,7 +97,32 @@ class DeadLetterState:
             return None
         if document is None:
             return None
-        return DeadLetterLease(token, int(document.get("parked", 0)), document.get("differs_since"))
+        return DeadLetterLease(
+            token,
+            parked=int(document.get("parked", 0)),
+            differs_since=document.get("differs_since"),
+            in_doubt=document.get("doubts", 0) > document.get("doubts_cleared", 0),
+            rest_until=document.get("rest_until"),
+        )
+
+    async def begin_walk(self, token: str, *, settled_before: datetime) -> int | None:
+        """Note a doubt for the walk itself, which its end takes back: one that does not end leaves it.
+
+        Args:
+            settled_before: doubts that are younger may be of what the walk will miss; it then takes back none.
+
+        Returns:
+            How many doubts, counted from the first ever, the walk may take back at its end; None when the lease was
+            lost.
+        """
+        document = await self._state.find_one_and_update(
+            {"_id": STATE_ID, "lease.token": token}, {"$inc": {"doubts": 1}}, return_document=ReturnDocument.AFTER
+        )
+        if document is None:
+            return None
+        doubted_at = document.get("doubted_at")
+        settled = doubted_at is None or doubted_at < settled_before
+        return int(document["doubts"] if settled else document.get("doubts_cleared", 0))
 
     async def prolong(self, token: str, *, until: datetime) -> bool:
         """Keep the lease for longer; False when it was lost."""
@@ -65,21 +132,30 @@ class DeadLetterState:
         return bool(written.matched_count)
 
     async def release(
-        self, token: str, *, now: datetime, differs_since: datetime | None, parked: int | None = None
+        self,
+        token: str,
+        *,
+        now: datetime,
+        differs_since: datetime | None,
+        parked: int | None = None,
+        doubts_cleared: int | None = None,
+        rest_until: datetime | None = None,
     ) -> None:
         """Give the lease back, with what this look has found.
 
         Args:
-            differs_since: since when the queue and the store have differed; None when they agree.
+            differs_since: since when queue and store have differed, or been in doubt; None when neither.
             parked: the number of parked bodies, where a walk has counted them.
+            doubts_cleared: what `begin_walk` returned, where the walk has ended.
+            rest_until: no walk before then, where there was one.
         """
         settings: Document = {"lease": None, "looked_at": now, "differs_since": differs_since}
-        if parked is not None:
-            settings["parked"] = parked
+        told = {"parked": parked, "doubts_cleared": doubts_cleared, "rest_until": rest_until}
+        settings |= {name: value for name, value in told.items() if value is not None}
         await self._state.update_one({"_id": STATE_ID, "lease.token": token}, {"$set": settings})
 
-    async def mark(self, message_ids: Collection[int], *, walk: str) -> set[int]:
-        """Mark dead messages of which this walk has seen an entry; those of the ids that deserve theirs.
+    async def mark(self, message_ids: Collection[int], *, walk: str) -> dict[int, Standing]:
+        """Mark dead messages of which this walk has seen an entry; those of the ids that deserve theirs, by id.
 
         A message that is not dead, or that was marked before (its entry is a double), is not among them.
         """
@@ -88,7 +164,8 @@ class DeadLetterState:
             "status": {"$in": [status.value for status in sorted(DEAD)]},
             "letter_walk": {"$ne": walk},
         }
-        deserving = {int(one["_id"]) async for one in self._messages.find(query, {"_id": 1})}
+        found = self._messages.find(query, dict.fromkeys(STANDING_FIELDS, 1))
+        deserving = {int(one["_id"]): Standing.from_document(one) async for one in found}
         if deserving:
             await self._messages.update_many({"_id": {"$in": list(deserving)}}, {"$set": {"letter_walk": walk}})
         return deserving

@@ -5,6 +5,7 @@ import time
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publication, Publisher
@@ -17,6 +18,7 @@ from tests.support.eventually import eventually
 
 AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish", "x-queue-type": "quorum"}
 TO_THE_DEAD = {"x-dead-letter-exchange": "messages.dead", "x-dead-letter-routing-key": "message.dead.v1"}
+NEVER_TOO_OFTEN = {"x-delivery-limit": 2**31 - 1}
 BACK_TO_SEND = {"x-dead-letter-exchange": "messages", "x-dead-letter-routing-key": "message.send.v1"}
 
 
@@ -38,9 +40,9 @@ async def test_it_is_declared_by_its_names(either_vhost: Vhost) -> None:
     queues = await declared(either_vhost.management_url, either_vhost.name, "queues")
     assert all(one["durable"] and one["type"] == "quorum" for one in queues)
     assert {one["name"]: one["arguments"] for one in queues} == {
-        "scheduler.wakeups": {"x-queue-type": "quorum"},
-        "messages.dead": {"x-queue-type": "quorum"},
-        "messages.send": AT_LEAST_ONCE | TO_THE_DEAD,
+        "scheduler.wakeups": AT_LEAST_ONCE | TO_THE_DEAD | NEVER_TOO_OFTEN,
+        "messages.dead": {"x-queue-type": "quorum"} | NEVER_TOO_OFTEN,
+        "messages.send": AT_LEAST_ONCE | TO_THE_DEAD | NEVER_TOO_OFTEN,
         "messages.retry.5s": AT_LEAST_ONCE | BACK_TO_SEND | {"x-message-ttl": 5_000},
         "messages.retry.30s": AT_LEAST_ONCE | BACK_TO_SEND | {"x-message-ttl": 30_000},
         "messages.retry.2m": AT_LEAST_ONCE | BACK_TO_SEND | {"x-message-ttl": 120_000},
@@ -148,6 +150,36 @@ async def test_what_the_broker_gives_up_on_is_a_dead_letter(either_vhost: Vhost)
         await eventually(dead, "it is a dead letter", within_s=20)
     [entry] = await empty(either_vhost.amqp_url, DEAD_QUEUE)
     assert entry.body == b"poison"
+
+
+@pytest.mark.parametrize("queue", [SEND_QUEUE, DEAD_QUEUE, WAKEUPS_QUEUE])
+async def test_the_broker_gives_nothing_up_however_often_it_comes_again(either_vhost: Vhost, queue: str) -> None:
+    """RabbitMQ 4.x would after 20 deliveries, and drop what lies in a queue that dead-letters nowhere."""
+    exchange = {SEND_QUEUE: ExchangeName.MESSAGES, DEAD_QUEUE: ExchangeName.DEAD, WAKEUPS_QUEUE: ExchangeName.MAILINGS}
+    key = {SEND_QUEUE: "message.send.v1", DEAD_QUEUE: DEAD_ROUTING_KEY, WAKEUPS_QUEUE: "mailing.updated.v1"}
+    async with Gateway(either_vhost.amqp_url, name="patience", report=lambda _: None) as gateway:
+        await Publisher(gateway).publish(Publication(exchange[queue], key[queue], b"again and again"), within_s=20)
+
+        # When it is delivered forty times, by consumers that crash and by such that give it back
+        for at in range(40):
+            async with await aio_pika.connect(either_vhost.amqp_url) as connection:
+                channel = await connection.channel()
+                found = await channel.get_queue(queue, ensure=False)
+
+                async def delivered() -> AbstractIncomingMessage | None:
+                    return await found.get(fail=False, timeout=10)  # noqa: B023
+
+                one = await eventually(delivered, f"it is there for the time {at + 1}", within_s=20, every_s=0.02)
+                assert one is not None
+                if at % 2:
+                    await one.nack(requeue=True)
+
+        # Then it lies where it lay, and is no dead letter
+        [entry] = await eventually(lambda: empty(either_vhost.amqp_url, queue), "it is there", within_s=20)
+        assert entry.body == b"again and again"
+        assert entry.headers["x-delivery-count"] >= 40
+        if queue != DEAD_QUEUE:
+            assert await depth(either_vhost.amqp_url, DEAD_QUEUE) == 0
 
 
 async def test_a_queue_of_another_form_in_the_way_is_reported_until_it_is_gone(vhost: Vhost) -> None:

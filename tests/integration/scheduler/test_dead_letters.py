@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler import dead_letters
+from services.scheduler import walk
 from services.scheduler.dead_letters import LOOK_EVERY_S
 from services.scheduler.tools import LEASE_S
 from tests.integration.scheduler.scheduling import Hands, MovableClock
@@ -12,7 +12,7 @@ from tests.integration.sender.planting import Planting, now
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "BATCH", BATCH)
+    monkeypatch.setattr(walk, "BATCH", BATCH)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_missing_entries_are_added_with_their_reason(world: Planting, watc
     assert {letter.command.attempt for letter in letters} == {3}
 
 
-async def test_stale_and_double_entries_are_dropped_and_one_of_each_is_kept_as_it_was(
+async def test_stale_and_double_entries_are_dropped_and_one_of_each_is_kept(
     world: Planting, watching: Watching
 ) -> None:
     mailing_id = await world.mailing()
@@ -70,13 +70,28 @@ async def test_stale_and_double_entries_are_dropped_and_one_of_each_is_kept_as_i
     replayed_id = await world.message(mailing_id)
     sent_id = await world.message(mailing_id, status="sent", due_at=None)
     for message_id in (dead_id, replayed_id, sent_id, dead_id, 2**62, dead_id):
-        await letter_of(world, message_id, attempt=2)
+        await letter_of(world, message_id)
 
     await watching.look_for_long()
 
     [letter] = await world.letters()
-    assert (letter.command.message_id, letter.command.attempt) == (dead_id, 2)
+    assert (letter.command.message_id, letter.command.attempt) == (dead_id, 3)
     assert letter.headers["x-mailrun-reason"] == "http_400"
+
+
+async def test_an_entry_of_an_earlier_death_tells_of_the_last(world: Planting, watching: Watching) -> None:
+    """A message that failed, was replayed and failed anew, for another reason."""
+    mailing_id = await world.mailing()
+    message_id = await world.message(mailing_id, **(DEAD | {"attempt": 9, "reason": "http_422"}))
+    for attempt, reason in ((3, "http_400"), (9, "http_422")):
+        await letter_of(world, message_id, attempt=attempt, **{"x-mailrun-reason": reason})
+
+    await watching.look_for_long()
+
+    [letter] = await world.letters()
+    assert (letter.command.message_id, letter.command.attempt) == (message_id, 9)
+    assert letter.headers["x-mailrun-reason"] == "http_422"
+    assert letter.headers["x-mailrun-mailing-id"] == mailing_id
 
 
 async def test_parked_bodies_stay_and_are_counted(world: Planting, watching: Watching) -> None:
@@ -90,6 +105,7 @@ async def test_parked_bodies_stay_and_are_counted(world: Planting, watching: Wat
     letters = {letter.body: letter.headers for letter in await world.letters()}
     for headers in letters.values():
         headers.pop("x-mailrun-walk")
+        headers.pop("x-delivery-count", None)  # written into it by the broker at this delivery
     assert set(letters) == {b"\xff noise", b"{}", b"", b"given up by the broker"}
     assert letters[b"{}"] == {"x-mailrun-reason": "why", "x-mailrun-parked": True}
     assert letters[b"given up by the broker"] == {"trace": "abc"}  # without what the broker wrote into it

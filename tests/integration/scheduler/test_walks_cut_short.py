@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import dead_letters
+from services.scheduler import walk
 from services.scheduler.dead_letters import LOOK_EVERY_S
 from services.scheduler.tools import LEASE_S
+from services.scheduler.walk import Walk
 from shared.broker.gateway import Gateway
 from shared.broker.queues import QueueReader
 from shared.errors import BrokerUnavailable
@@ -20,7 +21,7 @@ from tests.integration.sender.planting import Planting
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "BATCH", BATCH)
+    monkeypatch.setattr(walk, "BATCH", BATCH)
 
 
 @pytest.fixture
@@ -105,15 +106,15 @@ async def test_losing_the_lease_in_the_middle_adds_nothing_that_was_not_looked_f
     world: Planting, watching: Watching, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message_ids = await a_queue_to_walk(world, watching, clock)
-    keep = watching.watch._keep
+    keep = Walk._keep
 
-    async def keep_and_lose(batch: Any, walk: str) -> Any:
-        kept = await keep(batch, walk)
+    async def keep_and_lose(one: Walk, batch: Any) -> Any:
+        kept = await keep(one, batch)
         await world.documents["state"].update_one({}, {"$set": {"lease.token": "another's"}})
         return kept
 
     with monkeypatch.context() as losing:
-        losing.setattr(watching.watch, "_keep", keep_and_lose)
+        losing.setattr(Walk, "_keep", keep_and_lose)
         await watching.watch.look()
 
     assert await world.ready("messages.dead") == len(message_ids) + 1  # not one more, not one less
@@ -121,21 +122,21 @@ async def test_losing_the_lease_in_the_middle_adds_nothing_that_was_not_looked_f
 
 
 async def test_entries_that_somebody_else_holds_are_not_taken_for_missing(
-    world: Planting, watching: Watching, clock: MovableClock
+    world: Planting, watching: Watching, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An operator looks at the queue while it is walked."""
     message_ids = await a_queue_to_walk(world, watching, clock)
     operator = QueueReader(world.gateway)
-    keep = watching.watch._keep
+    keep = Walk._keep
 
-    async def keep_while_an_operator_looks(batch: Any, walk: str) -> Any:
+    async def keep_while_an_operator_looks(one: Walk, batch: Any) -> Any:
         for _ in range(4):
             await operator.take("messages.dead")
-        return await keep(batch, walk)
+        return await keep(one, batch)
 
-    watching.watch._keep = keep_while_an_operator_looks
-    await watching.watch.look()
-    watching.watch._keep = keep
+    with monkeypatch.context() as looking:
+        looking.setattr(Walk, "_keep", keep_while_an_operator_looks)
+        await watching.watch.look()
     await operator.close()
 
     assert await world.ready("messages.dead") <= len(message_ids) + 1  # nothing was added

@@ -70,12 +70,12 @@ async def test_an_entry_is_deserved_once_in_a_walk(store: Store, past: Database[
     state = store.dead_letter_state
 
     # When a walk meets their entries, then those of the dead are deserved, the first time
-    assert await state.mark([1, 3, 4, 5, 404], walk="one") == {1}
-    assert await state.mark([1, 2], walk="one") == {2}
-    assert await state.mark([1, 2], walk="one") == set()
-    assert await state.mark([], walk="one") == set()
+    assert set(await state.mark([1, 3, 4, 5, 404], walk="one")) == {1}
+    assert set(await state.mark([1, 2], walk="one")) == {2}
+    assert set(await state.mark([1, 2], walk="one")) == set()
+    assert set(await state.mark([], walk="one")) == set()
     # And by the next walk again
-    assert await state.mark([1, 2], walk="two") == {1, 2}
+    assert set(await state.mark([1, 2], walk="two")) == {1, 2}
 
 
 async def test_what_is_missing_is_known_after_a_walk(store: Store, past: Database[dict[str, Any]]) -> None:

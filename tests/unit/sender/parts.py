@@ -53,6 +53,16 @@ class Channel:
         return Delivery(body, {}, redelivered, self._tags, self.acks)
 
 
+class DoubtsNoted:
+    """Doubts about the dead letters, noted at once."""
+
+    def __init__(self) -> None:
+        self.why: list[str] = []
+
+    async def raise_one(self, why: str) -> None:
+        self.why.append(why)
+
+
 def command(message_id: int = 1, *, attempt: int = 1, recover: bool = False) -> SendCommand:
     return SendCommand(message_id=message_id, mailing_id=MAILING_ID, attempt=attempt, recover=recover)
 

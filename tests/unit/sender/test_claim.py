@@ -14,7 +14,7 @@ from services.sender.intake import Intake
 from services.sender.task import ClaimedTask, Task
 from shared.errors import StoreUnavailable
 from shared.store.message_documents import ClaimedMessage
-from tests.unit.sender.parts import NOW, Channel, StillClock, command, message, task
+from tests.unit.sender.parts import NOW, Channel, DoubtsNoted, StillClock, command, message, task
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Claiming:
     def __init__(self, statuses: Statuses, *, places: int = 100, batch_size: int = 100) -> None:
         self.channel = Channel()
         self.hand = Hand()
-        self.intake = Intake(self.hand, Follower(None, self.hand))
+        self.intake = Intake(self.hand, Follower(None, self.hand, doubt=DoubtsNoted().raise_one))
         self.capacity = Capacity(places)
         self.checked: list[ClaimedTask] = []
         self.judged: list[Task] = []

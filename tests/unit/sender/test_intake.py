@@ -8,7 +8,7 @@ from services.sender.intake import Intake
 from services.sender.task import Task
 from shared.broker.publisher import Publication
 from shared.contracts.dead_letters import PARKED_HEADER, REASON_HEADER
-from tests.unit.sender.parts import Channel, command
+from tests.unit.sender.parts import Channel, DoubtsNoted, command
 
 
 class Published:
@@ -31,7 +31,8 @@ class Taken:
     def __init__(self, *, confirms: bool = True) -> None:
         self.published = Published(confirms=confirms)
         self.hand = Hand()
-        self.follower = Follower(self.published, self.hand)
+        self.doubts = DoubtsNoted()
+        self.follower = Follower(self.published, self.hand, doubt=self.doubts.raise_one)
         self.intake = Intake(self.hand, self.follower)
         self.channel = Channel()
 
@@ -129,6 +130,7 @@ async def test_a_body_that_is_no_command_is_parked_with_its_reason_and_then_sett
     assert parked.body == b"not a command \xff"
     assert parked.headers[PARKED_HEADER] is True
     assert parked.headers[REASON_HEADER]
+    assert taken.doubts.why == ["body_parked"]  # the number of parked bodies is another one now
     await taken.channel.acks.flush()
     assert taken.channel.acked == [(1, True)]
     assert len(taken.hand) == 0

@@ -16,7 +16,7 @@ from shared.domain.retry import LADDER
 from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.store.message_documents import Attempt
 from shared.store.message_statuses import Record
-from tests.unit.sender.parts import NOW, TOKEN, Channel, StillClock, task
+from tests.unit.sender.parts import NOW, TOKEN, Channel, DoubtsNoted, StillClock, task
 
 
 class Recording:
@@ -32,7 +32,8 @@ class Recording:
         self._store_away, self._broker_away = store_away, broker_away
         self.channel = Channel()
         self.hand = Hand()
-        self.follower = Follower(self, self.hand)
+        self.doubts = DoubtsNoted()
+        self.follower = Follower(self, self.hand, doubt=self.doubts.raise_one)
         self.recorder = Recorder(
             self,
             self.follower,
@@ -162,3 +163,22 @@ async def test_what_cannot_be_published_does_not_hold_the_acks_up() -> None:
 
     await recording.channel.acks.flush()
     assert recording.channel.acked == [(1, True)]
+
+
+async def test_a_dead_letter_that_may_be_double_or_is_let_go_leaves_a_doubt_and_nothing_else_does() -> None:
+    recording = Recording()
+    recording.put(1, FAILED)
+    recording.put(2, RETRYING)
+    await recording.until_empty()
+    assert recording.doubts.why == []
+
+    recording = Recording(broker_away=1)
+    recording.put(1, FAILED)
+    await recording.until_empty()
+    assert recording.doubts.why == ["letter_published_again"]
+
+    recording = Recording()
+    recording.unpublishable = True
+    recording.put(1, FAILED)
+    await recording.until_empty()
+    assert recording.doubts.why == ["letter_let_go"]
