@@ -51,7 +51,6 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
                 concurrency=settings.provider_concurrency,
                 batch_size=settings.sender_batch_size,
                 batch_wait_s=settings.sender_batch_wait_ms / 1_000,
-                max_attempts=settings.sender_max_attempts,
                 mend_after=timedelta(seconds=settings.scheduler_mend_after_s),
                 refusal_statuses=settings.refusal_statuses,
             )

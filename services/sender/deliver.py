@@ -230,9 +230,9 @@ class Deliverer:
             status=status,
             ambiguous=ambiguous,
             reason=verdict.reason,
-            due_at=self._ladder.due_at(status, message.attempt, message.last_attempt, self._clock.now()),
+            due_at=self._ladder.due_at(status, message.attempt, message.replayed_after, self._clock.now()),
             attempt=attempt,
             revision=ready.mailing.revision,
         )
-        step = self._ladder.step(message.attempt, message.last_attempt)
+        step = self._ladder.step(message.attempt, message.replayed_after)
         return Finished(ready.claimed.task, ready.claimed.claim.token, record, message.client_id, step)

@@ -46,7 +46,6 @@ class Tuning:
         concurrency: calls under way at once.
         batch_size: messages claimed or recorded in one update.
         batch_wait_s: longest wait for a batch to fill, seconds.
-        max_attempts: attempts before a message is given up.
         mend_after: silence after which a scheduler takes a message's command for lost.
         refusal_statuses: statuses that say for certain "not accepted".
     """
@@ -55,7 +54,6 @@ class Tuning:
     concurrency: int
     batch_size: int
     batch_wait_s: float
-    max_attempts: int
     mend_after: timedelta
     refusal_statuses: frozenset[int]
 
@@ -84,7 +82,7 @@ class Pipeline:
         breaker = Breaker(clock, report=report_provider)
         self._tuning = tuning
         self._provider_state = store.provider_state
-        ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
+        ladder = Ladder(mend_after=tuning.mend_after)
         self._ladder = ladder
         self._hand = Hand()
         self._follower = Follower(publisher, self._hand)
@@ -216,5 +214,5 @@ class Pipeline:
 
     def _record_without_call(self, claimed: ClaimedTask, record: Record) -> None:
         message = claimed.message
-        step = self._ladder.step(message.attempt, message.last_attempt)
+        step = self._ladder.step(message.attempt, message.replayed_after)
         self._recorder.put(Finished(claimed.task, claimed.claim.token, record, message.client_id, step))

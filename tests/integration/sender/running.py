@@ -88,7 +88,6 @@ class Senders:
             "concurrency": 16,
             "batch_size": 50,
             "batch_wait_s": 0.01,
-            "max_attempts": 6,
             "mend_after": timedelta(seconds=60),
             "refusal_statuses": REFUSAL_STATUSES,
         }

@@ -48,7 +48,7 @@ class Delivering:
         self.deliverer = Deliverer(
             self,
             self.given_back,
-            Ladder(max_attempts=6, mend_after=timedelta(seconds=60)),
+            Ladder(mend_after=timedelta(seconds=60)),
             self.clock,
             concurrency=concurrency,
             backlog=backlog,
