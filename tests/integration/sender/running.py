@@ -86,6 +86,7 @@ class Senders:
         values: dict[str, Any] = {
             "sender": "a sender",
             "concurrency": 16,
+            "rate_per_s": None,
             "batch_size": 50,
             "batch_wait_s": 0.01,
             "mend_after": timedelta(seconds=60),

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.sender.admission import Admission
 from services.sender.breaker import FAILURES, Breaker
+from services.sender.concurrency import Concurrency
 from services.sender.deliver import Deliverer
 from services.sender.ladder import Ladder
 from services.sender.provider.provider import Answer, Call, Unsendable
+from services.sender.rate import Rate
 from services.sender.record import Finished
 from services.sender.task import ClaimedTask
 from shared.domain.message import FAILED, RETRYING, SENT, UNKNOWN
@@ -37,8 +40,17 @@ class GivenBack:
 class Delivering:
     """A deliverer at work."""
 
-    def __init__(self, answer: Callable[[Call], Awaitable[Answer]], *, concurrency: int = 2, backlog: int = 5) -> None:
-        self.clock = StillClock()
+    def __init__(
+        self,
+        answer: Callable[[Call], Awaitable[Answer]],
+        *,
+        concurrency: int = 2,
+        backlog: int = 5,
+        clock: StillClock | None = None,
+        rate: Rate | None = None,
+    ) -> None:
+        self.clock = clock or StillClock()
+        self.breaker = Breaker(self.clock, report=lambda state: self.told.append(state))
         self.given_back = GivenBack()
         self.finished: list[Finished] = []
         self.calls: list[Call] = []
@@ -50,10 +62,10 @@ class Delivering:
             self.given_back,
             Ladder(mend_after=timedelta(seconds=60)),
             self.clock,
-            concurrency=concurrency,
+            workers=concurrency,
             backlog=backlog,
             refusal_statuses=frozenset({429, 500, 503}),
-            breaker=Breaker(self.clock, report=self.told.append),
+            admission=Admission(self.clock, self.breaker, rate or Rate(None), Concurrency(concurrency)),
             pause_all=self.pause_all,
             record=self.finished.append,
         )
@@ -106,7 +118,7 @@ async def test_an_accepted_message_is_sent_from_the_revision_that_was_read() -> 
     [one] = delivering.finished
     assert delivering.calls[0].text == "Hello Ann"
     assert (one.record.status, one.record.revision, one.record.reason) == (SENT, 3, None)
-    assert delivering.told == ["up"]
+    assert delivering.told == []
 
 
 async def test_a_refused_one_retries_and_the_last_attempt_fails() -> None:
@@ -278,12 +290,8 @@ async def test_a_wait_of_the_breaker_that_ends_while_it_is_asked_for_is_not_slep
             self.reads += 1
             return super().monotonic_s() + (10.0 if self.reads > 2 else 0.0)
 
-    delivering = Delivering(accept)
-    clock = Leaping()
-    breaker = Breaker(clock, report=delivering.told.append)
-    delivering.deliverer._clock = clock
-    delivering.deliverer._breaker = breaker
-    breaker.pause(NOW + timedelta(seconds=1))  # the first read; the second says that there is a wait
+    delivering = Delivering(accept, clock=Leaping())
+    delivering.breaker.pause(NOW + timedelta(seconds=1))  # the first read; the second says that there is a wait
 
     async with asyncio.timeout(2):
         await delivering.deliverer.until_free()
