@@ -106,13 +106,14 @@ class Deliverer:
     def _start(self) -> None:
         """Give the workers what may start; where it is too early for the next one, look again when it is not."""
         while self._waiting:
-            if not self._stopping and not self._admission.may_start(self._calling):
+            is_over = self._stopping or self._admission.breaker.wait_s() > 0
+            if not is_over and not self._admission.may_start(self._calling):
                 if self._timer is None and (after_s := self._admission.start_again_s(self._calling)) is not None:
                     self._timer = asyncio.get_running_loop().call_later(after_s, self._start_by_timer)
                 return
             self._calling += 1
             self._starting.put_nowait(self._waiting.popleft())
-            if self._stopping:
+            if is_over:
                 return  # whoever takes it, hands over all that wait
 
     def _start_by_timer(self) -> None:

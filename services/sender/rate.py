@@ -2,8 +2,8 @@
 
 The limit of all senders together is divided by how many they are, which the broker knows. A refusal for too many calls
 (429, `Retry-After`) halves the rate in force, once per round trip, and it recovers by the same amount each second.
-Without a limit, the rate is then that of the calls that were really finished, halved, and there is none again when
-twice of what was refused is allowed.
+Without a limit, the rate is then that of the calls that were really finished, halved, and there is none again when it
+has come to a multiple of what was refused.
 
 Pure: whoever asks says what time it is, in seconds of a clock that never goes back.
 """
@@ -12,9 +12,11 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-BURST_S = 0.05  # a sender that was kept from calling makes up for so much of it at once
+BURST_S = 0.05  # a sender that was kept from calling makes up for so much of it at once, and a timer for being late
 RECOVER_S = 10.0  # from nothing to the ceiling
 LEAST_SHARE = 1 / 64  # of the ceiling: the rate never falls below
+NO_LIMIT_AT = 4.0  # times what was refused: whoever takes that, refused for another reason
+CEILING_KEPT = 0.75  # at each further refusal: one round trip of many must not make it seem within reach
 LOOKS_BEFORE_FIRST = 3  # so long the others take to see that one more has come
 LOOKS_KEPT = 6  # the most of them counts: whoever begins to consume anew is not gone
 
@@ -111,9 +113,9 @@ class Rate:
             before_per_s = max(1.0, finished_per_s)
         if before_per_s == 0.0:
             return  # a call of before its share was known
-        ceiling_per_s = self._share_per_s or 2 * before_per_s
+        ceiling_per_s = self._share_per_s or NO_LIMIT_AT * before_per_s
         if self._share_per_s is None and self._cut is not None:
-            ceiling_per_s = max(ceiling_per_s, self._cut.ceiling_per_s)
+            ceiling_per_s = max(ceiling_per_s, CEILING_KEPT * self._cut.ceiling_per_s)
         halved_per_s = max(ceiling_per_s * LEAST_SHARE, before_per_s / 2)
         self._fill(now_s)
         self._tokens = min(self._tokens, 1.0)
@@ -127,5 +129,5 @@ class Rate:
         if per_s is None:
             self._tokens = 1.0
             return math.inf
-        self._tokens = min(max(1.0, per_s * BURST_S), self._tokens + per_s * passed_s)
+        self._tokens = min(1.0 + per_s * BURST_S, self._tokens + per_s * passed_s)
         return per_s
