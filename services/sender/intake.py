@@ -83,6 +83,7 @@ class Intake:
 
     def hand_over(self, *, keep: int) -> None:
         """Let other senders have what is not claimed, but for so many tasks. Does not wait."""
+        self._drop_lost()
         places = itertools.count()
         tasks = self._pending.drop(lambda _: next(places) >= keep)
         self._follower.follow((task, hand_over(task)) for task in tasks)
