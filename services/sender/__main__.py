@@ -49,9 +49,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             tuning = Tuning(
                 sender=name,
                 concurrency=settings.provider_concurrency,
+                rate_per_s=settings.provider_rate_per_s,
                 batch_size=settings.sender_batch_size,
                 batch_wait_s=settings.sender_batch_wait_ms / 1_000,
-                max_attempts=settings.sender_max_attempts,
                 mend_after=timedelta(seconds=settings.scheduler_mend_after_s),
                 refusal_statuses=settings.refusal_statuses,
             )

@@ -91,8 +91,11 @@ class Claimer:
 
     async def _gather(self) -> list[Task]:
         """A batch, as large as can be started within a second: looked at when there is something to claim."""
-        await self._intake.until_some()
-        await self._capacity.until_free()
+        while True:
+            await self._intake.until_some()
+            await self._capacity.until_free()
+            if self._intake.has_some:  # it may have been handed over meanwhile
+                break
         count = min(self._batch_size, self._capacity.free())
         return await self._intake.gather(count, wait_s=self._batch_wait_s)
 

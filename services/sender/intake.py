@@ -1,11 +1,12 @@
 """Intake: deliveries -> tasks. A body that is no send command is parked among the dead letters, with its reason."""
 
 import asyncio
+import itertools
 
 import structlog
 
 from services.sender.fair_queue import FairQueue
-from services.sender.follow import Follower
+from services.sender.follow import Follower, hand_over
 from services.sender.hand import Hand
 from services.sender.task import Task
 from shared.broker.acks import Acks
@@ -81,6 +82,13 @@ class Intake:
             return
         self._pending.append(task)
         self._arrived.set()
+
+    def hand_over(self, *, keep: int) -> None:
+        """Let other senders have what is not claimed, but for so many tasks. Does not wait."""
+        self._drop_lost()
+        places = itertools.count()
+        tasks = self._pending.drop(lambda _: next(places) >= keep)
+        self._follower.follow((task, hand_over(task)) for task in tasks)
 
     def close(self) -> None:
         """Take nothing over any more, and let go of what is not claimed: the broker gives it to another sender."""

@@ -132,7 +132,7 @@ class Judge:
         elif judged.finding is Finding.YOUNG_CLAIM:
             self._follower.follow([(task, wait(task))])
         elif judged.finding is Finding.RETRY_MISSING and standing is not None:
-            self._follower.follow([(task, retry(task, self._ladder.step(standing.attempt, standing.last_attempt)))])
+            self._follower.follow([(task, retry(task, self._ladder.step(standing.attempt, standing.replayed_after)))])
         elif judged.finding is Finding.LETTER_MISSING and standing is not None:
             letter = dead_letter(task, reason=standing.reason or "unknown", client_id=standing.client_id)
             self._follower.follow([(task, letter)])
@@ -171,9 +171,9 @@ class Judge:
             status=status,
             ambiguous=ambiguous,
             reason="claim_outlived",
-            due_at=self._ladder.due_at(status, standing.attempt, standing.last_attempt, now),
+            due_at=self._ladder.due_at(status, standing.attempt, standing.replayed_after, now),
             attempt=Attempt(standing.claimed_at or now, Outcome.UNKNOWN, error="the sender was lost"),
             revision=None,
         )
-        step = self._ladder.step(standing.attempt, standing.last_attempt)
+        step = self._ladder.step(standing.attempt, standing.replayed_after)
         return Finished(task, standing.claim_token or "", record, standing.client_id, step)

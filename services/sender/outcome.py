@@ -21,6 +21,7 @@ from services.sender.provider.provider import Answer
 from shared.domain.message import Outcome
 
 UNAUTHORISED_STATUSES = frozenset({401, 403})
+TOO_MANY_REQUESTS = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,14 @@ class Verdict:
         provider_failed: whether it tells of the provider itself, not of this message: no connection, no answer, 5xx, or
             an answer that is not its protocol's.
         called: whether anything may have reached the provider: without a connection the attempt never happened.
+        overloaded: whether it ended as calls do at a provider that has too many: no answer, 429, 5xx.
     """
 
     outcome: Outcome
     reason: str | None
     provider_failed: bool = False
     called: bool = True
+    overloaded: bool = False
 
 
 def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
@@ -46,18 +49,19 @@ def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
     status = answer.http_status
     if status is None:
         if answer.written:
-            return Verdict(Outcome.UNKNOWN, "no_answer", provider_failed=True)
+            return Verdict(Outcome.UNKNOWN, "no_answer", provider_failed=True, overloaded=True)
         return Verdict(Outcome.REFUSED, "no_connection", provider_failed=True, called=False)
     if 200 <= status < 300:
         return _judge_body(answer.body)
     reason = f"http_{status}"
     if status in refusal_statuses:
-        return Verdict(Outcome.REFUSED, reason, provider_failed=status >= 500)
+        overloaded = status == TOO_MANY_REQUESTS or status >= 500
+        return Verdict(Outcome.REFUSED, reason, provider_failed=status >= 500, overloaded=overloaded)
     if status in UNAUTHORISED_STATUSES or 300 <= status < 400:
         return Verdict(Outcome.UNAUTHORISED, reason)
     if 400 <= status < 500:
-        return Verdict(Outcome.PERMANENT, reason)
-    return Verdict(Outcome.UNKNOWN, reason, provider_failed=True)
+        return Verdict(Outcome.PERMANENT, reason, overloaded=status == TOO_MANY_REQUESTS)
+    return Verdict(Outcome.UNKNOWN, reason, provider_failed=True, overloaded=True)
 
 
 def _judge_body(body: bytes | None) -> Verdict:

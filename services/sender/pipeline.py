@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from services.sender.admission import Admission
 from services.sender.breaker import Breaker
 from services.sender.check import Checker
 from services.sender.claim import Claimer
+from services.sender.concurrency import Concurrency
 from services.sender.deliver import Deliverer
 from services.sender.follow import Follower
 from services.sender.give_back import GiveBack
@@ -20,13 +22,16 @@ from services.sender.hand import Hand
 from services.sender.intake import Intake
 from services.sender.judge import Judge
 from services.sender.ladder import Ladder
-from services.sender.prefetch import adapt_prefetch, least_prefetch
+from services.sender.prefetch import Prefetch, least_prefetch
 from services.sender.provider.provider import Provider
+from services.sender.rate import Rate
 from services.sender.record import Finished, Recorder
 from services.sender.task import ClaimedTask, Task
+from services.sender.watch import watch_pause, watch_senders
 from shared.broker.consumer import Consumer
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publisher
+from shared.broker.queues import QueueReader
 from shared.broker.topology import SEND_QUEUE
 from shared.errors import StoreUnavailable
 from shared.runtime.clock import Clock
@@ -44,19 +49,19 @@ class Tuning:
     """
     Attributes:
         sender: name of this sender.
-        concurrency: calls under way at once.
+        concurrency: calls under way at once, at most.
+        rate_per_s: calls per second of all senders together; None for no limit.
         batch_size: messages claimed or recorded in one update.
         batch_wait_s: longest wait for a batch to fill, seconds.
-        max_attempts: attempts before a message is given up.
         mend_after: silence after which a scheduler takes a message's command for lost.
         refusal_statuses: statuses that say for certain "not accepted".
     """
 
     sender: str
     concurrency: int
+    rate_per_s: float | None
     batch_size: int
     batch_wait_s: float
-    max_attempts: int
     mend_after: timedelta
     refusal_statuses: frozenset[int]
 
@@ -82,10 +87,14 @@ class Pipeline:
         report_provider: Callable[[str], None],
     ) -> None:
         statuses = store.message_statuses
-        breaker = Breaker(clock, report=report_provider)
-        self._tuning = tuning
+        changed = asyncio.Event()
+        breaker = Breaker(clock, report=report_provider, changed=changed.set)
+        self._breaker = breaker
+        self._rate = Rate(tuning.rate_per_s)
+        self._queues = QueueReader(consuming)
+        admission = Admission(clock, breaker, self._rate, Concurrency(tuning.concurrency))
         self._provider_state = store.provider_state
-        ladder = Ladder(max_attempts=tuning.max_attempts, mend_after=tuning.mend_after)
+        ladder = Ladder(mend_after=tuning.mend_after)
         self._ladder = ladder
         self._hand = Hand()
         doubts = Doubts(store.dead_letter_state, now=clock.now, report_store=report_store)
@@ -126,12 +135,21 @@ class Pipeline:
             give_back,
             ladder,
             clock,
-            concurrency=tuning.concurrency,
+            workers=tuning.concurrency,
             backlog=2 * tuning.batch_size,
             refusal_statuses=tuning.refusal_statuses,
-            breaker=breaker,
+            admission=admission,
             pause_all=self._pause_all,
             record=self._recorder.put,
+        )
+        self._prefetch = Prefetch(
+            self._consumer,
+            breaker,
+            self._intake,
+            changed=changed,
+            finished_per_s=admission.ended_lately,
+            concurrency=tuning.concurrency,
+            most=tuning.most_prefetch,
         )
         checker = Checker(
             store,
@@ -168,7 +186,9 @@ class Pipeline:
             working = [
                 group.create_task(self._deliverer.run()),
                 group.create_task(self._recorder.run()),
-                group.create_task(self._adapt_prefetch()),
+                group.create_task(self._prefetch.run()),
+                group.create_task(watch_senders(self._rate, self._queues)),
+                group.create_task(watch_pause(self._provider_state, self._breaker.pause)),
             ]
             acking = group.create_task(self._hand.ack_settled(self._consumer))
             await stop.wait()
@@ -180,6 +200,7 @@ class Pipeline:
             self._hand.close()
             await asyncio.wait([acking], timeout=LAST_ACK_S)
             acking.cancel()
+        await self._queues.close()
         await self._consumer.close()
 
     async def _finish(self, consuming: "asyncio.Task[None]", claiming: "asyncio.Task[None]", within_s: float) -> None:
@@ -196,15 +217,6 @@ class Pipeline:
         except TimeoutError:
             log.warning("sender.stopped_with_work", within_s=within_s, tasks=len(self._hand))
 
-    async def _adapt_prefetch(self) -> None:
-        await adapt_prefetch(
-            self._consumer,
-            finished_per_s=self._deliverer.finished_lately,
-            has_more=lambda: self._intake.has_some,
-            concurrency=self._tuning.concurrency,
-            most=self._tuning.most_prefetch,
-        )
-
     async def _pause_all(self, until: datetime) -> None:
         """Tell all senders of a pause; if the store is away, each learns it from the provider itself."""
         try:
@@ -219,5 +231,5 @@ class Pipeline:
 
     def _record_without_call(self, claimed: ClaimedTask, record: Record) -> None:
         message = claimed.message
-        step = self._ladder.step(message.attempt, message.last_attempt)
+        step = self._ladder.step(message.attempt, message.replayed_after)
         self._recorder.put(Finished(claimed.task, claimed.claim.token, record, message.client_id, step))

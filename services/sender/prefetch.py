@@ -2,15 +2,23 @@
 
 Two batches and what is in flight keep a fast provider busy; with a slow one they would be minutes of work, behind which
 an urgent mailing stands. So it is what the sender has lately finished in two seconds, and what is in flight.
+
+While the provider fails or has asked for a pause, it is what a probe needs, and the rest is handed over: another sender
+may be able to call. What is kept is exchanged every minute, since RabbitMQ closes the channel of a consumer that holds
+a delivery for half an hour (`consumer_timeout`).
 """
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from shared.broker.consumer import Consumer
+from services.sender.breaker import Breaker
 
 LOOK_EVERY_S = 1.0
 WORK_S = 2.0
+PROBE_PREFETCH = 1
+SETTLE_S = 0.2  # from the change until the broker brings no more than that
+LONGEST_HELD_S = 60.0
 
 
 def least_prefetch(concurrency: int) -> int:
@@ -36,23 +44,93 @@ def wanted_prefetch(current: int, *, finished_per_s: float, has_more: bool, conc
     return wanted if may_shrink and wanted <= current / 2 else current
 
 
-async def adapt_prefetch(
-    consumer: Consumer,
-    *,
-    finished_per_s: Callable[[], int],
-    has_more: Callable[[], bool],
-    concurrency: int,
-    most: int,
-) -> None:
-    """Adapt until cancelled."""
-    while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        consumer.set_prefetch(
-            wanted_prefetch(
-                consumer.prefetch,
-                finished_per_s=finished_per_s(),
-                has_more=has_more(),
-                concurrency=concurrency,
-                most=most,
-            )
+class PrefetchControl(Protocol):
+    """A consumer."""
+
+    @property
+    def prefetch(self) -> int: ...
+
+    def set_prefetch(self, prefetch: int) -> None: ...
+
+
+class Holder(Protocol):
+    """Whoever holds the commands that are not claimed."""
+
+    @property
+    def has_some(self) -> bool: ...
+
+    def hand_over(self, *, keep: int) -> None: ...
+
+
+class Prefetch:
+    """Adapts the prefetch of one consumer."""
+
+    def __init__(
+        self,
+        consumer: PrefetchControl,
+        breaker: Breaker,
+        holder: Holder,
+        *,
+        changed: asyncio.Event,
+        finished_per_s: Callable[[], int],
+        concurrency: int,
+        most: int,
+    ) -> None:
+        """
+        Args:
+            changed: set when the breaker opens, closes or is paused.
+            finished_per_s: calls that ended in the last second.
+            concurrency: calls under way at once.
+            most: upper bound of the prefetch.
+        """
+        self._consumer = consumer
+        self._breaker = breaker
+        self._holder = holder
+        self._changed = changed
+        self._finished_per_s = finished_per_s
+        self._concurrency = concurrency
+        self._most = most
+
+    async def run(self) -> None:
+        """Adapt until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            if self._breaker.holds_back:
+                await self._hold_back()
+            else:
+                self._adapt()
+
+    def _adapt(self) -> None:
+        wanted = wanted_prefetch(
+            self._consumer.prefetch,
+            finished_per_s=self._finished_per_s(),
+            has_more=self._holder.has_some,
+            concurrency=self._concurrency,
+            most=self._most,
         )
+        self._consumer.set_prefetch(wanted)
+
+    async def _hold_back(self) -> None:
+        """Hold no more than a probe needs until the provider can be called again."""
+        self._consumer.set_prefetch(PROBE_PREFETCH)
+        await asyncio.sleep(SETTLE_S)  # else what is handed over would be brought back at once
+        loop = asyncio.get_running_loop()
+        exchange_at_s = loop.time() + LONGEST_HELD_S
+        while self._breaker.holds_back:
+            self._changed.clear()
+            if loop.time() >= exchange_at_s:
+                self._holder.hand_over(keep=0)
+                exchange_at_s = loop.time() + LONGEST_HELD_S
+            else:
+                self._holder.hand_over(keep=PROBE_PREFETCH)
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+        self._adapt()

@@ -33,7 +33,15 @@ class Settings(BaseSettings):
 
     provider_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:9000/v1"), description="the provider, up to /v1")
     provider_token: str = Field("", description="the provider's bearer token")
-    provider_concurrency: int = Field(64, ge=1, le=1_024, description="calls under way at once, per sender")
+    provider_concurrency: int = Field(
+        64,
+        ge=1,
+        le=1_024,
+        description="calls under way at once at most, per sender; fewer while the provider is overloaded",
+    )
+    provider_rate_per_s: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="calls per second, of all senders together; empty: no limit"
+    )
     provider_timeout_s: float = Field(10.0, gt=0, le=10, description="longest call to the provider, seconds")
     provider_deduplicates: bool = Field(
         True, description="whether the provider drops a second call with the same message id: decides `on_unknown`"

@@ -39,6 +39,7 @@ class PlannedMessage:
             "due_at": self.due_at,
             "attempt": 0,
             "last_attempt": self.last_attempt,
+            "replayed_after": 0,
             "ambiguous": False,
             "reason": self.reason,
             "revision": None,
@@ -124,6 +125,9 @@ CLAIMED_FIELDS = (
     "ambiguous",
 )
 
+REPLAYED_AFTER = "replayed_after"
+"""Attempts at the last replay. Documents of before there was this field are read as never replayed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
@@ -138,10 +142,12 @@ class ClaimedMessage:
     attempt: int
     last_attempt: int
     ambiguous: bool
+    replayed_after: int
 
     @classmethod
     def from_document(cls, document: Document) -> "ClaimedMessage":
-        return cls(int(document["_id"]), *(document[name] for name in CLAIMED_FIELDS))
+        fields = {name: document[name] for name in CLAIMED_FIELDS}
+        return cls(id=int(document["_id"]), replayed_after=document.get(REPLAYED_AFTER, 0), **fields)
 
 
 STANDING_FIELDS = (
@@ -153,6 +159,7 @@ STANDING_FIELDS = (
     "ambiguous",
     "reason",
     "claim",
+    REPLAYED_AFTER,
 )
 
 
@@ -170,6 +177,7 @@ class Standing:
     reason: str | None
     claim_token: str | None
     claimed_at: datetime | None
+    replayed_after: int
 
     @classmethod
     def from_document(cls, document: Document) -> "Standing":
@@ -185,4 +193,5 @@ class Standing:
             reason=document["reason"],
             claim_token=claim.get("token"),
             claimed_at=claim.get("at"),
+            replayed_after=document.get(REPLAYED_AFTER, 0),
         )

@@ -23,7 +23,14 @@ from shared.domain.message import (
     MessageStatus,
 )
 from shared.store.connection import Document, at_the_edge
-from shared.store.message_documents import CLAIMED_FIELDS, Attempt, ClaimedMessage, PlannedMessage, Standing
+from shared.store.message_documents import (
+    CLAIMED_FIELDS,
+    REPLAYED_AFTER,
+    Attempt,
+    ClaimedMessage,
+    PlannedMessage,
+    Standing,
+)
 
 DUPLICATE_KEY = 11_000
 
@@ -128,6 +135,7 @@ class MessageStatuses:
                     "$set": {
                         "status": QUEUED.value,
                         "last_attempt": {"$add": ["$attempt", attempts]},
+                        REPLAYED_AFTER: "$attempt",
                         "due_at": due_at,
                         "reason": None,
                         "updated_at": now,
@@ -198,7 +206,7 @@ class MessageStatuses:
             )
         won = self._collection.find(
             {"_id": {"$in": list(attempts)}, "status": SENDING.value, "claim.token": token},
-            dict.fromkeys(CLAIMED_FIELDS, 1),
+            dict.fromkeys((*CLAIMED_FIELDS, REPLAYED_AFTER), 1),
         )
         return [ClaimedMessage.from_document(document) async for document in won]
 

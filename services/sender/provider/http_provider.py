@@ -160,7 +160,7 @@ class _Tries:
 
 
 class _QuickRetry(RetryOptionsBase):
-    """One more try for a refused connection, or for the quick-retry status without `Retry-After`."""
+    """One more try for a refused connection, or for the quick-retry status without `Retry-After` if that is allowed."""
 
     def __init__(self, status: int | None, progress: _Progress) -> None:
         super().__init__(
@@ -175,7 +175,9 @@ class _QuickRetry(RetryOptionsBase):
         self._progress = progress
 
     async def _is_final(self, response: aiohttp.ClientResponse) -> bool:
-        return response.status != self._status or "Retry-After" in response.headers
+        if response.status != self._status or "Retry-After" in response.headers:
+            return True
+        return not self._progress.call.may_try_again()
 
     def get_timeout(self, attempt: int, response: aiohttp.ClientResponse | None = None) -> float:
         """Full jitter. The response is closed here: aiohttp-retry 2.9.1 keeps its connection while it sleeps."""

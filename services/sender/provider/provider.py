@@ -15,6 +15,7 @@ class Call:
         text: as rendered for this client.
         start_within_s: seconds left in which a try may start; asked again before every try, and before it is written.
         end_within_s: seconds in which the whole attempt must have ended.
+        may_try_again: whether a refused try may be followed by another at once; asked once for each.
     """
 
     message_id: int
@@ -22,6 +23,7 @@ class Call:
     text: str
     start_within_s: Callable[[], float]
     end_within_s: float
+    may_try_again: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)

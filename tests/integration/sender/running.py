@@ -86,9 +86,9 @@ class Senders:
         values: dict[str, Any] = {
             "sender": "a sender",
             "concurrency": 16,
+            "rate_per_s": None,
             "batch_size": 50,
             "batch_wait_s": 0.01,
-            "max_attempts": 6,
             "mend_after": timedelta(seconds=60),
             "refusal_statuses": REFUSAL_STATUSES,
         }

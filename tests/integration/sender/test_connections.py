@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -252,3 +253,17 @@ async def test_503_in_the_middle_of_a_long_body_lets_the_second_try_have_the_onl
 
     assert outcome_of(answer) is Outcome.ACCEPTED
     assert server.connections == 2
+
+
+async def test_503_is_not_tried_again_at_once_where_the_rate_does_not_allow_it() -> None:
+    async def busy(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.say(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        await peer.wait_for_the_end()
+
+    async with meeting(busy, answer_all) as (provider, server):
+        answer = await provider.deliver(replace(call(), may_try_again=lambda: False))
+
+    assert outcome_of(answer) is Outcome.REFUSED
+    assert answer.http_status == 503
+    assert server.connections == 1

@@ -26,6 +26,7 @@ async def test_a_claim_gives_what_a_call_needs(store: Store) -> None:
             attempt=1,
             last_attempt=5,
             ambiguous=False,
+            replayed_after=0,
         )
     ]
     standing = (await store.messages.standings([1]))[1]

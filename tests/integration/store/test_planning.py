@@ -31,6 +31,7 @@ async def test_a_planned_message_keeps_what_its_client_is(store: Store, past: Da
         "due_at": after(60),
         "attempt": 0,
         "last_attempt": 5,
+        "replayed_after": 0,
         "ambiguous": False,
         "reason": None,
         "revision": None,

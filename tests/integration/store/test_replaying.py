@@ -21,14 +21,27 @@ async def test_attempts_are_numbered_on(store: Store, past: Database[dict[str, A
 
     # Then no command of the life before fits, each has three more, and what is ambiguous stays so
     standings = await store.messages.standings([1, 2])
-    assert [(one.status, one.attempt, one.last_attempt) for one in standings.values()] == [
-        (QUEUED, 5, 8),
-        (QUEUED, 1, 4),
+    assert [(one.status, one.attempt, one.last_attempt, one.replayed_after) for one in standings.values()] == [
+        (QUEUED, 5, 8, 5),
+        (QUEUED, 1, 4, 1),
     ]
     assert standings[2].ambiguous
     claim = {"token": "t", "sender": "s", "at": after(3), "due_at": after(60)}
     assert await store.message_statuses.claim({1: 5, 2: 1}, **claim) == []
-    assert {one.id for one in await store.message_statuses.claim({1: 6, 2: 2}, **claim)} == {1, 2}
+    won = await store.message_statuses.claim({1: 6, 2: 2}, **claim)
+    assert {one.id: one.replayed_after for one in won} == {1: 5, 2: 1}
+
+
+async def test_a_message_of_before_replays_were_counted_was_never_replayed(
+    store: Store, past: Database[dict[str, Any]]
+) -> None:
+    past.messages.insert_one(message_document(1, QUEUED, attempt=2))
+    past.messages.update_one({"_id": 1}, {"$unset": {"replayed_after": ""}})
+
+    assert (await store.messages.standings([1]))[1].replayed_after == 0
+    claim = {"token": "t", "sender": "s", "at": after(3), "due_at": after(60)}
+    [won] = await store.message_statuses.claim({1: 3}, **claim)
+    assert won.replayed_after == 0
 
 
 async def test_what_changed_after_it_was_asked_for_is_left_alone(store: Store, past: Database[dict[str, Any]]) -> None:

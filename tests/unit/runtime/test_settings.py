@@ -14,7 +14,10 @@ PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 def test_the_page_lists_every_setting_with_its_default_and_description() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ?(?:`(.*)`)? \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
     listed = {name: (default, description) for name, default, description in rows}
-    expected = {name.upper(): (str(field.default), field.description) for name, field in Settings.model_fields.items()}
+    expected = {
+        name.upper(): ("" if field.default is None else str(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    }
     assert {name: listed.get(name) for name in expected} == expected
 
 
@@ -28,6 +31,8 @@ def test_the_page_lists_every_setting_with_its_default_and_description() -> None
         ("MONGO_DATABASE", "a/b"),
         ("PROVIDER_URL", "ftp://provider"),
         ("PROVIDER_CONCURRENCY", "0"),
+        ("PROVIDER_RATE_PER_S", "0"),
+        ("PROVIDER_RATE_PER_S", "inf"),
         ("PROVIDER_REFUSAL_STATUSES", "429;500"),
         ("SENDER_MAX_ATTEMPTS", "0"),
         ("LOG_LEVEL", "LOUD"),

@@ -82,6 +82,7 @@ def message(message_id: int = 1, **fields: Any) -> ClaimedMessage:
         "attempt": 1,
         "last_attempt": 6,
         "ambiguous": False,
+        "replayed_after": 0,
     }
     return ClaimedMessage(id=message_id, **(values | fields))
 
@@ -124,5 +125,6 @@ def standing(message_id: int = 1, **fields: Any) -> Standing:
         "reason": None,
         "claim_token": TOKEN,
         "claimed_at": NOW,
+        "replayed_after": 0,
     }
     return Standing(id=message_id, **(values | fields))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.sender.breaker import FAILURES, LONGEST_PAUSE_S, PROBE_EVERY_S, Breaker
+from services.sender.breaker import FAILURES, LONGEST_PAUSE_S, PROBE_EVERY_S, PROBE_OVERDUE_S, SHORT_PAUSE_S, Breaker
 from services.sender.outcome import Verdict
 from shared.domain.message import Outcome
 
@@ -115,3 +115,56 @@ def test_a_pause_is_kept_to_the_end_and_has_no_probes(breaker: Breaker, clock: H
 def test_a_pause_is_bounded(breaker: Breaker, clock: HandClock) -> None:
     breaker.pause(clock.now() + timedelta(days=400))
     assert breaker.wait_s() == LONGEST_PAUSE_S
+
+
+def test_a_pause_that_is_over_is_none(breaker: Breaker, clock: HandClock) -> None:
+    clock.seconds = 1_000.0
+    breaker.pause(clock.now() - timedelta(seconds=30))
+    assert breaker.wait_s() == 0
+    assert not breaker.is_paused
+
+
+def test_a_probe_that_hangs_is_not_waited_for_until_its_timeout(breaker: Breaker, clock: HandClock) -> None:
+    for _ in range(FAILURES):
+        breaker.hear(FAULTY)
+    clock.seconds += PROBE_EVERY_S
+    assert breaker.wait_s(under_way=True) == pytest.approx(PROBE_OVERDUE_S - PROBE_EVERY_S)
+    assert breaker.lets_through()
+    clock.seconds += PROBE_OVERDUE_S
+    assert breaker.wait_s(under_way=True) == 0
+    assert breaker.lets_through()
+
+
+def test_what_fails_after_it_has_opened_does_not_put_the_probe_off(breaker: Breaker, clock: HandClock) -> None:
+    for _ in range(FAILURES):
+        breaker.hear(FAULTY)
+    clock.seconds += PROBE_EVERY_S
+    breaker.hear(FAULTY)
+    assert breaker.lets_through()
+
+
+def test_commands_are_held_back_while_it_is_open_or_paused_for_long(breaker: Breaker, clock: HandClock) -> None:
+    assert not breaker.holds_back
+    breaker.pause(clock.now() + timedelta(seconds=SHORT_PAUSE_S))
+    assert not breaker.holds_back
+    breaker.pause(clock.now() + timedelta(seconds=SHORT_PAUSE_S + 1))
+    assert breaker.holds_back
+    clock.seconds += 1
+    assert not breaker.holds_back
+    breaker.hear(NOT_US)
+    assert breaker.holds_back
+
+
+def test_each_change_is_told_once(clock: HandClock, told: list[str]) -> None:
+    changes: list[int] = []
+    breaker = Breaker(clock, report=told.append, changed=lambda: changes.append(1))
+    for _ in range(FAILURES + 5):
+        breaker.hear(AWAY)
+    assert len(changes) == 1
+    for _ in range(5):
+        breaker.hear(ACCEPTED)
+    assert len(changes) == 2
+    for _ in range(5):
+        breaker.pause(clock.now() + timedelta(seconds=30))
+    assert len(changes) == 3
+    assert told[-1] == "up"

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.sender.admission import Admission
 from services.sender.breaker import FAILURES, Breaker
+from services.sender.concurrency import Concurrency
 from services.sender.deliver import Deliverer
 from services.sender.ladder import Ladder
 from services.sender.provider.provider import Answer, Call, Unsendable
+from services.sender.rate import LOOKS_BEFORE_FIRST, Rate
 from services.sender.record import Finished
 from services.sender.task import ClaimedTask
 from shared.domain.message import FAILED, RETRYING, SENT, UNKNOWN
@@ -37,8 +40,18 @@ class GivenBack:
 class Delivering:
     """A deliverer at work."""
 
-    def __init__(self, answer: Callable[[Call], Awaitable[Answer]], *, concurrency: int = 2, backlog: int = 5) -> None:
-        self.clock = StillClock()
+    def __init__(
+        self,
+        answer: Callable[[Call], Awaitable[Answer]],
+        *,
+        concurrency: int = 2,
+        backlog: int = 5,
+        clock: StillClock | None = None,
+        rate: Rate | None = None,
+    ) -> None:
+        self.clock = clock or StillClock()
+        self.breaker = Breaker(self.clock, report=lambda state: self.told.append(state))
+        self.concurrency = Concurrency(concurrency)
         self.given_back = GivenBack()
         self.finished: list[Finished] = []
         self.calls: list[Call] = []
@@ -48,12 +61,12 @@ class Delivering:
         self.deliverer = Deliverer(
             self,
             self.given_back,
-            Ladder(max_attempts=6, mend_after=timedelta(seconds=60)),
+            Ladder(mend_after=timedelta(seconds=60)),
             self.clock,
-            concurrency=concurrency,
+            workers=concurrency,
             backlog=backlog,
             refusal_statuses=frozenset({429, 500, 503}),
-            breaker=Breaker(self.clock, report=self.told.append),
+            admission=Admission(self.clock, self.breaker, rate or Rate(None), self.concurrency),
             pause_all=self.pause_all,
             record=self.finished.append,
         )
@@ -106,7 +119,7 @@ async def test_an_accepted_message_is_sent_from_the_revision_that_was_read() -> 
     [one] = delivering.finished
     assert delivering.calls[0].text == "Hello Ann"
     assert (one.record.status, one.record.revision, one.record.reason) == (SENT, 3, None)
-    assert delivering.told == ["up"]
+    assert delivering.told == []
 
 
 async def test_a_refused_one_retries_and_the_last_attempt_fails() -> None:
@@ -278,12 +291,106 @@ async def test_a_wait_of_the_breaker_that_ends_while_it_is_asked_for_is_not_slep
             self.reads += 1
             return super().monotonic_s() + (10.0 if self.reads > 2 else 0.0)
 
-    delivering = Delivering(accept)
-    clock = Leaping()
-    breaker = Breaker(clock, report=delivering.told.append)
-    delivering.deliverer._clock = clock
-    delivering.deliverer._breaker = breaker
-    breaker.pause(NOW + timedelta(seconds=1))  # the first read; the second says that there is a wait
+    delivering = Delivering(accept, clock=Leaping())
+    delivering.breaker.pause(NOW + timedelta(seconds=1))  # the first read; the second says that there is a wait
 
     async with asyncio.timeout(2):
         await delivering.deliverer.until_free()
+
+
+async def test_a_rate_lets_calls_start_one_after_the_other_and_claims_what_a_second_takes() -> None:
+    rate = Rate(10)
+    delivering = Delivering(accept, concurrency=64, backlog=400, rate=rate)
+    assert delivering.deliverer.free() == 0  # nobody knows yet how many share it
+    for _ in range(LOOKS_BEFORE_FIRST):
+        rate.see_senders(2)
+    assert delivering.deliverer.free() == 5
+
+    for message_id in range(1, 6):
+        delivering.deliverer.put(ready(message_id))
+    assert delivering.deliverer.free() == 0
+    running = asyncio.create_task(delivering.deliverer.run())
+    for ended in (1, 2, 3, 4, 5):
+        delivering.clock.pass_s(0.21)
+        async with asyncio.timeout(5):
+            while delivering.ended < ended:
+                await asyncio.sleep(0.001)
+        assert len(delivering.calls) == ended
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_refusal_for_too_many_calls_slows_a_sender_down_that_has_no_limit() -> None:
+    busy = Answer(429, b"", None, started=True, written=True, latency_ms=5)
+    delivering = Delivering(answers(busy), concurrency=2, backlog=400)
+    delivering.deliverer.put(ready(1))
+    await delivering.until(lambda: delivering.ended == 1)
+    assert delivering.finished[0].record.status is RETRYING
+
+    for message_id in range(2, 60):
+        delivering.deliverer.put(ready(message_id))
+    await delivering.until(lambda: len(delivering.calls) >= 2)
+    assert len(delivering.calls) <= 3
+
+
+async def test_a_pause_hands_over_at_once_what_waits_for_its_start() -> None:
+    rate = Rate(10)
+    for _ in range(LOOKS_BEFORE_FIRST):
+        rate.see_senders(1)
+    delivering = Delivering(accept, concurrency=2, backlog=5, rate=rate)
+    delivering.breaker.pause(NOW + timedelta(seconds=30))
+    delivering.clock.pass_s(0.2)
+    for message_id in range(1, 9):
+        delivering.deliverer.put(ready(message_id))
+    await delivering.until(lambda: delivering.ended == 8)
+
+    assert delivering.calls == []
+    assert {act for act, _ in delivering.given_back.acts} == {"handed over"}
+
+
+async def test_an_overloaded_provider_is_called_less_at_a_time() -> None:
+    delivering = Delivering(never, concurrency=8, backlog=0)
+    for _ in range(8):
+        delivering.concurrency.hear(1_000.0, started_at_s=999.0, overloaded=True)
+    assert delivering.deliverer.free() == 4
+    for message_id in range(1, 17):
+        delivering.deliverer.put(ready(message_id))
+    running = asyncio.create_task(delivering.deliverer.run())
+    async with asyncio.timeout(5):
+        while len(delivering.calls) < 4:
+            await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(delivering.calls) == 4
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_call_that_has_not_started_when_a_pause_comes_does_not_start() -> None:
+    async def pause_first(_: Call) -> Answer:
+        delivering.breaker.pause(NOW + timedelta(seconds=30))
+        return OK
+
+    delivering = Delivering(pause_first, concurrency=2)
+    delivering.deliverer.put(ready(1))
+    delivering.deliverer.put(ready(2))
+    await delivering.until(lambda: delivering.ended == 2)
+
+    assert len(delivering.calls) == 1
+    assert delivering.given_back.acts == [("handed over", 2)]
+
+
+async def test_a_second_try_is_a_call_more_and_needs_the_rates_leave() -> None:
+    rate = Rate(10)
+    for _ in range(LOOKS_BEFORE_FIRST):
+        rate.see_senders(1)
+    delivering = Delivering(accept, rate=rate)
+    delivering.clock.pass_s(0)
+    delivering.deliverer.put(ready(1))
+    delivering.clock.pass_s(0.11)
+    await delivering.until(lambda: delivering.ended == 1)
+
+    [call] = delivering.calls
+    assert not call.may_try_again()
+    delivering.clock.pass_s(0.11)
+    assert call.may_try_again()

@@ -7,6 +7,7 @@ from services.sender.hand import Hand
 from services.sender.intake import Intake
 from services.sender.task import Task
 from shared.broker.publisher import Publication
+from shared.contracts.commands import SendCommand
 from shared.contracts.dead_letters import PARKED_HEADER, REASON_HEADER
 from tests.unit.sender.parts import Channel, DoubtsNoted, command
 
@@ -195,3 +196,29 @@ async def test_what_is_settled_when_the_hand_closes_is_acked_before_the_acking_e
     async with asyncio.timeout(5):
         await acking
     assert taken.channel.acked == [(2, True)]
+
+
+async def test_what_is_handed_over_is_published_for_another_sender_and_settled() -> None:
+    taken = Taken()
+    taken.deliver(1, 2, 3, 4)
+
+    taken.intake.hand_over(keep=1)
+    await taken.follower.until_idle()
+
+    assert [one.routing_key for one in taken.published.publications] == [SendCommand.ROUTING_KEY] * 3
+    bodies = [SendCommand.from_body(one.body) for one in taken.published.publications]
+    assert [(one.message_id, one.attempt, one.recover) for one in bodies] == [(2, 1, True), (3, 1, True), (4, 1, True)]
+    assert len(taken.hand) == 1
+    assert await taken.gather() == [1]
+
+
+async def test_what_came_by_a_channel_that_is_gone_is_not_handed_over_since_it_comes_again() -> None:
+    taken = Taken()
+    taken.deliver(1, 2)
+    taken.channel.is_closed = True
+
+    taken.intake.hand_over(keep=0)
+    await taken.follower.until_idle()
+
+    assert taken.published.publications == []
+    assert len(taken.hand) == 0

@@ -111,3 +111,25 @@ def test_without_an_answer_it_matters_whether_the_request_was_written(written: b
     answer = Answer(None, None, "reset", started=True, written=written, latency_ms=1)
 
     assert judge(answer, refusal_statuses=REFUSAL_STATUSES).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "overloaded"),
+    [
+        (answered(200, b'{"code":0}'), False),
+        (answered(200, b"<html></html>"), False),
+        (answered(400), False),
+        (answered(401), False),
+        (answered(429), True),
+        (answered(500), True),
+        (answered(503), True),
+        (answered(504), True),
+        (Answer(None, None, "timeout", started=True, written=True, latency_ms=None), True),
+        (Answer(None, None, "refused", started=True, written=False, latency_ms=None), False),
+    ],
+)
+@pytest.mark.parametrize("refusal_statuses", [REFUSAL_STATUSES, frozenset[int]()])
+def test_what_a_provider_answers_that_has_too_many_calls(
+    answer: Answer, overloaded: bool, refusal_statuses: frozenset[int]
+) -> None:
+    assert judge(answer, refusal_statuses=refusal_statuses).overloaded is overloaded

@@ -1,8 +1,17 @@
-"""Given how fast a provider is, when the prefetch is adapted, then it is about two seconds of work."""
+"""Given how fast a provider is, when the prefetch is adapted, then it is about two seconds of work; or a probe's."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
-from services.sender.prefetch import wanted_prefetch
+from services.sender import prefetch
+from services.sender.breaker import Breaker
+from services.sender.outcome import Verdict
+from services.sender.prefetch import PROBE_PREFETCH, Prefetch, wanted_prefetch
+from shared.domain.message import Outcome
+from tests.unit.sender.parts import NOW, StillClock
 
 
 def wanted(current: int, finished_per_s: float, *, has_more: bool = True) -> int:
@@ -31,3 +40,83 @@ def test_a_sender_that_waits_for_work_keeps_what_it_has() -> None:
 
 def test_a_sender_without_work_begins_anew() -> None:
     assert wanted(564, 0, has_more=False) == 128
+
+
+class Sender:
+    """A sender with 100 commands, as far as the prefetch is concerned."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock()
+        self.changed = asyncio.Event()
+        self.breaker = Breaker(self.clock, report=lambda _: None, changed=self.changed.set)
+        self.prefetch = 128
+        self.held = 100
+        self.kept: list[int] = []
+        self.adapting = Prefetch(
+            self,
+            self.breaker,
+            self,
+            changed=self.changed,
+            finished_per_s=lambda: 0,
+            concurrency=64,
+            most=564,
+        )
+
+    def set_prefetch(self, value: int) -> None:
+        self.prefetch = value
+
+    @property
+    def has_some(self) -> bool:
+        return self.held > 0
+
+    def hand_over(self, *, keep: int) -> None:
+        self.kept.append(keep)
+        self.held = min(self.held, keep)
+
+    async def until(self, *facts: Callable[[], bool]) -> None:
+        adapting = asyncio.create_task(self.adapting.run())
+        try:
+            async with asyncio.timeout(10):
+                for fact in facts:
+                    while not fact():
+                        await asyncio.sleep(0.001)
+        finally:
+            adapting.cancel()
+            await asyncio.wait([adapting])
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "SETTLE_S", 0.001)
+    monkeypatch.setattr(prefetch, "LOOK_EVERY_S", 0.01)
+
+
+async def test_an_open_breaker_leaves_a_sender_with_what_a_probe_needs(at_once: None) -> None:
+    sender = Sender()
+    sender.breaker.hear(Verdict(Outcome.UNAUTHORISED, "http_401"))
+    await sender.until(lambda: sender.prefetch == PROBE_PREFETCH, lambda: sender.held == PROBE_PREFETCH)
+
+    sender.held = 7  # under way to it when the prefetch was changed
+    await sender.until(lambda: sender.held == PROBE_PREFETCH)
+
+    sender.breaker.hear(Verdict(Outcome.ACCEPTED, None))
+    await sender.until(lambda: sender.prefetch == 128)
+
+
+async def test_a_long_pause_does_so_too_and_ends_by_itself(at_once: None) -> None:
+    sender = Sender()
+    sender.breaker.pause(NOW + timedelta(minutes=10))
+    await sender.until(lambda: sender.held == PROBE_PREFETCH)
+
+    sender.clock.pass_s(600)
+    await sender.until(lambda: sender.prefetch == 128)
+
+
+async def test_what_is_kept_for_a_probe_is_exchanged_now_and_then(
+    at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "LONGEST_HELD_S", 0.05)
+    sender = Sender()
+    sender.breaker.pause(NOW + timedelta(hours=1))
+    await sender.until(lambda: 0 in sender.kept)
+    assert sender.kept[0] == PROBE_PREFETCH

@@ -1,0 +1,112 @@
+"""Given a sender that may not call, then it keeps one command for its probe, and another sender sends the rest."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+import aiohttp
+import pytest
+
+from services.sender.prefetch import PROBE_PREFETCH, least_prefetch
+from shared.broker.queues import QueueReader
+from shared.broker.topology import SEND_QUEUE
+from tests.integration.sender.crowd import in_agreement, plant, until_all_sent, until_called
+from tests.integration.sender.planting import Planting, now
+from tests.integration.sender.running import Sender, Senders
+from tests.support.eventually import eventually
+from tests.unit.fake_provider.running import set_faults
+
+COUNT = 200
+SMALL = {"concurrency": 16, "batch_size": 40, "batch_wait_s": 0.01}
+NOBODY = "http://127.0.0.1:9"  # discard: nothing listens there
+
+
+@pytest.fixture
+async def cut_off(module_amqp_url: str, world: Planting) -> AsyncIterator[Senders]:
+    """Senders that cannot reach the provider."""
+    async with Senders.over(module_amqp_url, world.store, NOBODY) as senders:
+        yield senders
+
+
+async def until_it_holds_only_a_probe(sender: Sender) -> None:
+    async def holds() -> bool:
+        return sender.pipeline._consumer.prefetch == PROBE_PREFETCH and sender.holds <= PROBE_PREFETCH
+
+    await eventually(holds, "it holds no more than a probe", within_s=30, every_s=0.02)
+
+
+async def test_what_a_sender_that_is_cut_off_holds_is_sent_by_another(
+    world: Planting, senders: Senders, control: aiohttp.ClientSession, cut_off: Senders
+) -> None:
+    mailing_id = await plant(world, COUNT)
+
+    async def most_are_sent() -> bool:
+        return (await world.statuses(mailing_id)).get("sent", 0) >= COUNT * 0.8
+
+    async with cut_off.one(**SMALL) as unlucky:
+        await until_it_holds_only_a_probe(unlucky)
+        assert "no_connection" in unlucky.told["provider"]
+        async with senders.one(**SMALL):
+            await eventually(most_are_sent, "another sender sends them", within_s=30)
+            await unlucky.stop()  # its probes are put off by 5 s each
+            await until_all_sent(world, mailing_id, COUNT)
+    await in_agreement(world, control, mailing_id, COUNT)
+    assert await world.documents["messages"].count_documents({"mailing_id": mailing_id, "attempt": {"$ne": 1}}) == 0
+
+
+async def test_a_sender_that_may_call_again_takes_its_share_again(
+    world: Planting, senders: Senders, control: aiohttp.ClientSession
+) -> None:
+    await set_faults(control, {"kind": "status", "code": 403})
+    mailing_id = await plant(world, COUNT)
+    async with senders.one(**SMALL) as sender:
+        await until_it_holds_only_a_probe(sender)
+        assert "http_403" in sender.told["provider"]
+        await set_faults(control)
+
+        async def is_back() -> bool:
+            return sender.pipeline._consumer.prefetch >= least_prefetch(16)
+
+        await eventually(is_back, "it takes its share again", within_s=15)
+        assert sender.told["provider"] == "up"
+        await until_all_sent(world, mailing_id, COUNT)
+    assert await world.documents["messages"].count_documents({"mailing_id": mailing_id, "attempt": {"$ne": 1}}) == 0
+
+
+async def test_a_pause_that_another_sender_was_asked_for_is_seen_without_a_claim(
+    world: Planting, senders: Senders, control: aiohttp.ClientSession
+) -> None:
+    """Before, a sender learned of it with its next claim: it kept what it held, and called what it had claimed."""
+    await set_faults(control, {"kind": "slow", "delay_s": 0.3})
+    mailing_id = await plant(world, COUNT)
+    async with senders.one(**SMALL) as sender:
+        await until_called(control, 20)
+        await world.store.provider_state.pause(now() + timedelta(seconds=8))
+        await until_it_holds_only_a_probe(sender)
+        statuses = await world.statuses(mailing_id)
+        assert statuses["queued"] > COUNT / 2
+        assert set(statuses) <= {"sent", "queued"}
+        await until_all_sent(world, mailing_id, COUNT)
+    await in_agreement(world, control, mailing_id, COUNT)
+
+
+async def test_the_broker_tells_how_many_share_the_rate(world: Planting, senders: Senders) -> None:
+    limit = {"rate_per_s": 60.0}
+
+    def shares(*some: Sender) -> list[float | None]:
+        return [one.pipeline._rate.per_s(0.0) for one in some]
+
+    async with senders.one(**limit) as first, senders.one(**limit) as second:
+        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it", within_s=15)
+        async with senders.one(**limit) as third:
+            await eventually(_is([20.0] * 3, lambda: shares(first, second, third)), "three share it", within_s=15)
+        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it again", within_s=15)
+    reader = QueueReader(senders.consuming)
+    assert (await reader.depth(SEND_QUEUE)).consumers == 0
+    await reader.close()
+
+
+def _is(expected: list[float], seen: Callable[[], list[float | None]]) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return seen() == expected
+
+    return look
