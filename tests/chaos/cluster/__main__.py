@@ -42,6 +42,7 @@ def main() -> int:
         _tell(f"{type(error).__name__}: {error}")
         return BROKEN
     except KeyboardInterrupt:
+        shutil.rmtree(folder)
         _tell("interrupted; everything that was started is gone")
         return INTERRUPTED
     finally:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from deploy.containers.engine import ASK_LIMIT_S, Engine, run
+from deploy.containers.engine import ASK_LIMIT_S, CommandFailed, Engine, run
 from deploy.containers.stack import DOWN_LIMIT_S, PROJECT_LABEL, SERVICE_LABEL, START_LIMIT_S
 from deploy.local.ports import free_ports
 from deploy.local.readiness import NotReady
@@ -80,9 +80,12 @@ class Cluster:
         """The id of a node's container, whether it runs or not.
 
         Raises:
-            CommandFailed: the engine does not answer.
+            CommandFailed: it has none, or the engine does not answer.
         """
-        return self._ids("ps", "--all", "--quiet", "--filter", f"label={SERVICE_LABEL}={node.service}")[0]
+        found = self._ids("ps", "--all", "--quiet", "--filter", f"label={SERVICE_LABEL}={node.service}")
+        if not found:
+            raise CommandFailed(f"{node.host} has no container")
+        return found[0]
 
     def start(self) -> None:
         """Start the nodes; they need a while to find each other.
@@ -140,13 +143,12 @@ class Cluster:
         return answer.json() if answer.content else None
 
     def save_logs(self, folder: Path) -> None:
-        """Write the nodes' logs into files.
-
-        Raises:
-            CommandFailed: the engine does not answer.
-        """
+        """Write the nodes' logs into files, as far as there are any."""
         for node in self.nodes:
-            text = run(["docker", "logs", self.container(node)], limit_s=ASK_LIMIT_S, both_streams=True)
+            try:
+                text = run(["docker", "logs", self.container(node)], limit_s=ASK_LIMIT_S, both_streams=True)
+            except CommandFailed as error:
+                text = f"{error}\n"
             (folder / f"{node.host}.log").write_text(text)
 
     def _missing(self, *, queues: bool) -> str | None:

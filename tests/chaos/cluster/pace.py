@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
+from math import inf
 
 BEFORE_S = 5
 """So many seconds before the fault are what the pace is compared with."""
@@ -12,14 +13,14 @@ MOST = 0.9
 
 
 def longest_silence_s(accepted_at: Sequence[datetime], struck_at: datetime) -> float:
-    """The longest time after a fault in which no call was accepted, seconds.
+    """The longest time after a fault in which no call was accepted, seconds; infinite when there was none after it.
 
     Args:
         accepted_at: when each accepted call arrived, ascending.
     """
     looked_at = accepted_at[: int(len(accepted_at) * MOST)]
     instants = [struck_at, *(at for at in looked_at if at > struck_at)]
-    return max(((later - earlier).total_seconds() for earlier, later in pairwise(instants)), default=0.0)
+    return max(((later - earlier).total_seconds() for earlier, later in pairwise(instants)), default=inf)
 
 
 def slow_until_s(accepted_at: Sequence[datetime], struck_at: datetime) -> int:
