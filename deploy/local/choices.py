@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AmqpDsn, Field, HttpUrl, MongoDsn
+from pydantic import Field, HttpUrl, MongoDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.runtime.broker_url import BrokerUrl
 from shared.runtime.settings import Settings
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -16,7 +17,7 @@ class Choices(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    amqp_url: AmqpDsn | None = Field(None, description="a broker that is there; else a private node is started")
+    amqp_url: BrokerUrl | None = Field(None, description="a broker that is there; else a private node is started")
     mongo_url: MongoDsn | None = Field(None, description="a store that is there; else an embedded one is started")
     provider_url: HttpUrl | None = Field(None, description="the provider, up to /v1; else a fake one is started")
 

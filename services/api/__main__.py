@@ -41,7 +41,7 @@ async def run(settings: Settings, listening: socket.socket, stop: asyncio.Event)
     watch = StoreWatch(store, health)
     try:
         async with (
-            Gateway(str(settings.amqp_url), name=name, report=health.reporter("broker")) as gateway,
+            Gateway(settings.amqp_url, name=name, report=health.reporter("broker")) as gateway,
             Events(Publisher(gateway)) as events,
         ):
             parts = Parts(

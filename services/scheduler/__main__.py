@@ -37,8 +37,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await pages.start()
     try:
         async with (
-            Gateway(str(settings.amqp_url), name=owner, report=health.reporter("broker")) as gateway,
-            Gateway(str(settings.amqp_url), name=f"{owner} (events)", report=health.reporter("events")) as events,
+            Gateway(settings.amqp_url, name=owner, report=health.reporter("broker")) as gateway,
+            Gateway(settings.amqp_url, name=f"{owner} (events)", report=health.reporter("events")) as events,
         ):
             if await until_stopped(store.prepare(report_store), stop):
                 return

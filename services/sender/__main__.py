@@ -24,7 +24,6 @@ log = structlog.get_logger()
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     """Wire a sender and run it until the stop."""
     name = f"sender@{socket.gethostname()}:{os.getpid()}"
-    amqp_url = str(settings.amqp_url)
     health = Health()
     report_store = health.reporter("store")
     report_provider = health.reporter("provider")
@@ -34,8 +33,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await pages.start()
     try:
         async with (
-            Gateway(amqp_url, name=f"{name} (consuming)", report=health.reporter("broker")) as consuming,
-            Gateway(amqp_url, name=f"{name} (publishing)", report=health.reporter("publishing")) as publishing,
+            Gateway(settings.amqp_url, name=f"{name} (consuming)", report=health.reporter("broker")) as consuming,
+            Gateway(settings.amqp_url, name=f"{name} (publishing)", report=health.reporter("publishing")) as publishing,
             HttpProvider(
                 str(settings.provider_url),
                 token=settings.provider_token,

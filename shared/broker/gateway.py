@@ -1,4 +1,4 @@
-"""Gateway: one connection to RabbitMQ that comes back.
+"""Gateway: one connection to RabbitMQ that comes back, to the next node where there are several.
 
 It connects, declares the topology, and after every loss does both again, until it is closed. Whoever uses it asks
 for a connection and waits; a channel is opened anew on each one. aio-pika's own robust connection is not used: it
@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from yarl import URL
 
+from shared.addresses import one_address_each
 from shared.broker.topology import TOPOLOGY, Topology
 from shared.errors import BrokerUnavailable
 
@@ -48,12 +49,15 @@ class Gateway:
     def __init__(self, url: str, *, name: str, report: Callable[[str], None], topology: Topology = TOPOLOGY) -> None:
         """
         Args:
-            url: amqp:// or amqps://, with user, password and vhost.
+            url: amqp:// or amqps://, with user, password and vhost. Of several hosts, separated by commas, each attempt
+                to connect takes the next one, from a random one on: so gateways spread over the nodes of a cluster.
             name: shown in the management console.
             report: told "up", or what is wrong, at every change.
             topology: declared on each new connection.
         """
-        self._url = URL(url).update_query(heartbeat=str(HEARTBEAT_S), name=name)
+        query = {"heartbeat": str(HEARTBEAT_S), "name": name}
+        self._nodes = [URL(address).update_query(query) for address in one_address_each(url)]
+        self._next_node = random.randrange(len(self._nodes))
         self._report = report
         self._topology = topology
         self._connection: AbstractConnection | None = None
@@ -168,7 +172,7 @@ class Gateway:
     async def _connect(self) -> AbstractConnection:
         self._lost = lost = asyncio.Event()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            connection = await aio_pika.connect(self._url)
+            connection = await aio_pika.connect(self._take_node())
         try:
             connection.close_callbacks.add(_setter(lost))
             async with asyncio.timeout(DECLARE_TIMEOUT_S):
@@ -179,6 +183,11 @@ class Gateway:
             await _close(connection)
             raise
         return connection
+
+    def _take_node(self) -> URL:
+        node = self._nodes[self._next_node]
+        self._next_node = (self._next_node + 1) % len(self._nodes)
+        return node
 
     async def _set(self, connection: AbstractConnection | None) -> None:
         async with self._changed:

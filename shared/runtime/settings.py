@@ -5,8 +5,10 @@ Only a service's `__main__` reads them. `docs/configuration.md` lists the same n
 
 from typing import Annotated, Literal
 
-from pydantic import AmqpDsn, Field, HttpUrl, MongoDsn
+from pydantic import Field, HttpUrl, MongoDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.runtime.broker_url import BrokerUrl
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -16,7 +18,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    amqp_url: AmqpDsn = Field(AmqpDsn("amqp://guest:guest@127.0.0.1:5672/"), description="the RabbitMQ broker")
+    amqp_url: BrokerUrl = Field(
+        "amqp://guest:guest@127.0.0.1:5672/",
+        description="the RabbitMQ broker; several hosts of a cluster are separated by commas",
+    )
     mongo_url: MongoDsn = Field(
         MongoDsn("mongodb://127.0.0.1:27017/?directConnection=true"), description="the MongoDB store"
     )

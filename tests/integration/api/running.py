@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import httpx
-from pydantic import AmqpDsn, MongoDsn
+from pydantic import MongoDsn
 
 from services.api.__main__ import run
 from services.api.server import listen
@@ -24,7 +24,7 @@ async def running_api(
     amqp_url: str, mongo_url: str, database: str, *, wait_until_ready: bool = True, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API; it is stopped afterwards."""
-    wired = Settings(amqp_url=AmqpDsn(amqp_url), mongo_url=MongoDsn(mongo_url), mongo_database=database, **settings)
+    wired = Settings(amqp_url=amqp_url, mongo_url=MongoDsn(mongo_url), mongo_database=database, **settings)
     listening = listen("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     stop = asyncio.Event()
