@@ -27,6 +27,7 @@ class Broken(StrEnum):
     ATTEMPTS = "attempts"  # more attempts than there may be, or other ones than were counted
     LETTERS = "letters"  # `messages.dead` is not what it should be
     AUDIENCE = "audience"  # somebody who is not in the audience has a message
+    ENDED = "ended"  # a process that was asked to stop did not end well
 
 
 @dataclass(frozen=True, slots=True)

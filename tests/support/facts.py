@@ -9,7 +9,7 @@ from shared.domain.window import LocalWindow
 
 T = TypeVar("T")
 
-CLAIM_HEADER = "traceparent"  # the ledger keeps it; the launcher of the fault campaign writes the claim into it
+CLAIM_HEADER = "x-mailrun-claim"  # the launcher of the fault campaign writes it; the ledger keeps what begins so
 NOT_YET = datetime.max.replace(tzinfo=UTC)
 
 

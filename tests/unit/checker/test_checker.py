@@ -249,7 +249,7 @@ def test_what_the_ledger_keeps_of_a_claim() -> None:
         "text": TEXT,
         "arrived_at": at(2).isoformat(),
         "accepted": True,
-        "headers": {"traceparent": claim_header(at(1), at(1.5), 7)},
+        "headers": {"x-mailrun-claim": claim_header(at(1), at(1.5), 7)},
     }
     assert Call.from_ledger(entry) == Call(1, TEXT, at(2), True, at(1), at(1.5), 7)
     without = Call.from_ledger(entry | {"headers": {}})

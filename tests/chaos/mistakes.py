@@ -1,0 +1,5 @@
+"""Mistakes."""
+
+
+def plant_mistake(name: str, service: str) -> None:
+    raise NotImplementedError
