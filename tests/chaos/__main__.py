@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.report import table
-from tests.chaos.run import Result, run_schedule
+from tests.chaos.run import Result, run_schedule, stuck
 from tests.chaos.schedule import Schedule, draw
 from tests.chaos.servers import Shared, own_servers, part_of, shared_servers
 
@@ -40,7 +40,10 @@ async def run_all(options: argparse.Namespace, shared: Shared | None, folder: Pa
     async def run(schedule: Schedule) -> Result:
         async with gate:
             (own := folder / f"seed-{schedule.seed}").mkdir(parents=True)
-            result = await run_one(schedule, shared, own, mistake=options.mistake)
+            try:
+                result = await run_one(schedule, shared, own, mistake=options.mistake)
+            except Exception as error:  # noqa: BLE001 - one run that breaks down must not end the others
+                result = stuck(Result.of(schedule), error)
         tell(result, schedule, options)
         return result
 

@@ -14,7 +14,7 @@ import pymongo
 from shared.broker.topology import DEAD_QUEUE
 from shared.contracts.commands import SendCommand
 from shared.contracts.version import Unparseable
-from shared.domain.message import DEAD, OPEN
+from shared.domain.message import DEAD, OPEN, SENDING
 from tests.chaos.operating import Kept, Operator
 from tests.chaos.rig import Rig
 from tests.support.facts import Call, Facts, MessageFacts
@@ -48,6 +48,10 @@ class Evidence:
 
     def messages(self) -> list[dict[str, Any]]:
         return list(self._database["messages"].find({}))
+
+    def claimed(self) -> set[int]:
+        """Ids of the messages that a sender has claimed."""
+        return {one["_id"] for one in self._database["messages"].find({"status": SENDING.value}, {"_id": 1})}
 
     def deserved_letters(self) -> set[int]:
         """Ids of the messages that are to have an entry among the dead letters."""

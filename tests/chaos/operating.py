@@ -138,8 +138,10 @@ class Operator:
         if answer.status == 200 or not answer.certain:
             kept.ends.append(_change(answer, 200, end_at))
 
-    async def replay(self, kept: Kept) -> None:
-        answer = await self._act("POST", kept, "/replay", {})
+    async def replay(self, kept: Kept, message_ids: Sequence[int] = ()) -> None:
+        """Replay what has failed; of it only these messages, if any are named."""
+        body = {"message_ids": list(message_ids)} if message_ids else {}
+        answer = await self._act("POST", kept, "/replay", body)
         if answer.status == 202 or not answer.certain:
             kept.replayed = True
 

@@ -104,6 +104,10 @@ class Rig(System):
             self._frozen[name] = (process.pid, datetime.now(UTC))
             process.freeze()
 
+    def note_frozen(self, name: str) -> None:
+        """A process has stopped itself."""
+        self._frozen[name] = (self.processes[name].pid, datetime.now(UTC))
+
     def thaw(self, name: str) -> None:
         """SIGCONT; nothing happens when it is not stopped."""
         if name in self._frozen:
@@ -130,6 +134,8 @@ class Rig(System):
             if server is not None:
                 await revive(server)
         for name in SERVICES:
+            if name not in self.processes:
+                continue
             self.thaw(name)
             self.start_service(name)
         await eventually(self._provider_is_sound, "the provider without faults", within_s=START_LIMIT_S)
@@ -170,8 +176,15 @@ async def running_rig(
     settings: Mapping[str, str] | None = None,
     plans: Mapping[str, Mapping[str, Any]] | None = None,
     services: tuple[str, ...] = SERVICES,
+    idle: tuple[str, ...] = (),
 ) -> AsyncIterator[Rig]:
-    """Start everything and wait until it is at work; stopped at the end, whatever state it is in."""
+    """Start everything and wait until it is at work; stopped at the end, whatever state it is in.
+
+    Args:
+        settings: variables of the environment, on top of those of every rig.
+        plans: what the launcher plants, by process or service.
+        services: the processes to start. `idle`: those that may be started later.
+    """
     api_port, provider_port = free_port(), free_port()
     environment = {
         "MONGO_DATABASE": servers.database,
@@ -200,7 +213,7 @@ async def running_rig(
             servers=servers,
             plans=plans or {},
         )
-        for name in services:
+        for name in (*services, *idle):
             rig.links[name, "broker"] = await stack.enter_async_context(Link(servers.amqp_url))
             rig.links[name, "store"] = await stack.enter_async_context(Link(servers.mongo_url))
         try:

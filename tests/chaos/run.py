@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,11 @@ class Result:
     problems: list[Problem] = field(default_factory=list)
     tracebacks: Mapping[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, schedule: Schedule) -> "Result":
+        """Of a run that has not begun."""
+        return cls(schedule.seed, schedule.mending, tuple(dict.fromkeys(event.kind for event in schedule.events)))
+
     def count(self, *broken: Broken) -> int:
         return sum(problem.broken in broken for problem in self.problems)
 
@@ -78,10 +84,17 @@ class Result:
         }
 
 
+def stuck(result: Result, error: BaseException) -> Result:
+    """The result of a run that has not come to its end."""
+    traceback.print_exception(error)
+    result.problems.append(Problem(Broken.STUCK, f"{type(error).__name__}: {error}"))
+    return result
+
+
 async def run_schedule(schedule: Schedule, servers: Servers, folder: Path, *, mistake: str | None = None) -> Result:
     """Run a schedule on servers of its own, or on its part of shared ones; the logs stay in the folder."""
     began_s = time.monotonic()
-    result = Result(schedule.seed, schedule.mending, tuple(dict.fromkeys(event.kind for event in schedule.events)))
+    result = Result.of(schedule)
     (folder / "schedule.txt").write_text("\n".join(schedule.lines()) + "\n")
     plan = {"mistake": mistake} if mistake else {}
     settings = {"SCHEDULER_MEND_AFTER_S": str(MENDING_S if schedule.mending else NO_MENDING_S)}

@@ -25,8 +25,10 @@ class Broken(StrEnum):
     LATE = "late"  # called when no call might be made
     STALE = "stale"  # called with a text that had been edited
     ATTEMPTS = "attempts"  # more attempts than there may be, or other ones than were counted
+    HASTY = "hasty"  # a claim was taken for lost while its sender may have been at work
     LETTERS = "letters"  # `messages.dead` is not what it should be
     AUDIENCE = "audience"  # somebody who is not in the audience has a message
+    STUCK = "stuck"  # the run itself did not come to its end
     ENDED = "ended"  # a process that was asked to stop did not end well
 
 
@@ -54,6 +56,7 @@ def check(facts: Facts) -> list[Problem]:
     problems += _statuses(facts)
     problems += _accepted(facts, mailings)
     problems += _attempts(facts)
+    problems += _lost_claims(facts)
     problems += _times(facts, mailings)
     problems += _letters(facts)
     return problems
@@ -126,6 +129,21 @@ def _attempts(facts: Facts) -> Iterator[Problem]:
         if accepted[message.id] > may_have_called:
             what = f"message {message.id} was accepted {accepted[message.id]} times in {list(message.outcomes)}"
             yield Problem(Broken.ATTEMPTS, what)
+
+
+def _lost_claims(facts: Facts) -> Iterator[Problem]:
+    """A claim is taken for lost when it has outlived its limit, and not before."""
+    claims: dict[int, list[datetime]] = {}
+    for call in facts.calls:
+        if call.claimed_at is not None:
+            claims.setdefault(call.message_id, []).append(call.claimed_at)
+    for message in facts.messages:
+        for lost_at in message.lost_claims:
+            later = [claimed_at for claimed_at in claims.get(message.id, ()) if claimed_at > lost_at]
+            known_at = min([*later, *([message.changed_at] if message.changed_at else [])], default=None)
+            if known_at is not None and known_at < lost_at + facts.claim_limit:
+                age_s = (known_at - lost_at).total_seconds()
+                yield Problem(Broken.HASTY, f"message {message.id}: a claim was taken for lost within {age_s:.1f} s")
 
 
 def _times(facts: Facts, mailings: Mapping[int, MailingFacts]) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from shared.domain.window import LocalWindow
 T = TypeVar("T")
 
 CLAIM_HEADER = "x-mailrun-claim"  # the launcher of the fault campaign writes it; the ledger keeps what begins so
+CLAIM_LOST = "the sender was lost"  # what the history says of an attempt whose claim outlived its limit
 NOT_YET = datetime.max.replace(tzinfo=UTC)
 
 
@@ -60,7 +61,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """A message as the store has it; `outcomes` are those of its attempts, in their order."""
+    """A message as the store has it.
+
+    Attributes:
+        outcomes: those of its attempts, in their order.
+        lost_claims: when those claims were made that were taken for lost.
+        changed_at: when it was changed last.
+    """
 
     id: int
     mailing_id: int
@@ -70,6 +77,8 @@ class MessageFacts:
     attempt: int
     last_attempt: int
     outcomes: tuple[str, ...]
+    lost_claims: tuple[datetime, ...] = ()
+    changed_at: datetime | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "MessageFacts":
@@ -83,6 +92,8 @@ class MessageFacts:
             attempt=document["attempt"],
             last_attempt=document["last_attempt"],
             outcomes=tuple(attempt["outcome"] for attempt in document["attempts"]),
+            lost_claims=tuple(one["at"] for one in document["attempts"] if one["error"] == CLAIM_LOST),
+            changed_at=document["updated_at"],
         )
 
 
@@ -130,6 +141,7 @@ class Facts:
         parked: entries of it that carry no command.
         left: by client id, the opt-out or deletion.
         in_flight: how long a call may take from its sender's last look at the clock to the provider.
+        claim_limit: a younger claim is never taken for lost.
     """
 
     mailings: Sequence[MailingFacts]
@@ -140,6 +152,7 @@ class Facts:
     left: Mapping[int, Change[bool]] = field(default_factory=dict)
     freezes: Sequence[Freeze] = ()
     in_flight: timedelta = timedelta(seconds=2)
+    claim_limit: timedelta = timedelta(seconds=30)
 
     def claimed_at(self, call: Call) -> datetime:
         """When the message was claimed, at the earliest."""

@@ -143,6 +143,15 @@ def test_attempts_that_do_not_agree_with_their_history(attempt: int) -> None:
     assert broken(with_message(a_message(3, "failed", "permanent", attempt=attempt))) == [Broken.ATTEMPTS]
 
 
+def test_a_claim_that_was_taken_for_lost_before_its_time() -> None:
+    hasty = a_message(2, "sent", "unknown", "accepted", lost_claims=(at(1),), changed_at=at(40))
+    run = with_message(hasty, calls=[a_call(1, 1), a_call(2, 1), a_call(3, 1, accepted=False)])
+    assert check(replace(run, calls=[*run.calls, a_call(2, 36)])) == []
+    assert broken(replace(run, calls=[*run.calls, a_call(2, 7)])) == [Broken.HASTY]
+    held = a_message(2, "unknown", "unknown", lost_claims=(at(1),), changed_at=at(5))
+    assert broken(with_message(held, calls=run.calls, dead_letters=[2, 3])) == [Broken.HASTY]
+
+
 @pytest.mark.parametrize("started", [60.0, 61.0])
 def test_a_call_that_was_started_at_or_after_the_end(started: float) -> None:
     late = Call(3, TEXT, at(started + 0.5), False, at(59), at(started), sender=7)
