@@ -13,7 +13,7 @@ from tests.chaos.points import Point
 from tests.chaos.rig import Rig, running_rig
 from tests.chaos.run import MENDING_S, NO_MENDING_S, Result, stop_all, until_final, until_letters_exact
 from tests.chaos.servers import Servers
-from tests.support.checker import check, doubled_and_marked
+from tests.support.checker import Broken, Problem, check, doubled_and_marked
 from tests.support.eventually import eventually
 
 CLIENTS = 24
@@ -21,6 +21,7 @@ LATENCY_S = 0.3
 SLOW_ANSWER_S = 1.5  # so that a process that wakes up meets a second attempt under way
 REACHED_WITHIN_S = 60.0
 TAKEN_OVER_WITHIN_S = 150.0
+WATCHED_S = 1.0
 LEASE_S = 12.0  # in place of a minute, during which nothing happens; still far more than a chunk takes here
 REFUSED = {"kind": "status", "code": 500, "times": 8}
 REJECTED = {"kind": "status", "code": 400, "times": 8}
@@ -30,6 +31,7 @@ PROVIDER_FAULTS = {
     "rejected": REJECTED,
     "unauthorised": NOT_LET_IN,
     "replayed": REJECTED,
+    "replayed at completion": REJECTED,
     "letters purged": REJECTED,
     "letters stale": REJECTED,
 }
@@ -68,10 +70,10 @@ async def run_point(
                 lambda: _exists(mark), f"{point.full_name} is reached", within_s=REACHED_WITHIN_S, every_s=0.02
             )
             reached_s = time.monotonic()
-            await _take_over(point, rig, evidence, victim, relief)
+            result.problems += await _take_over(point, rig, evidence, victim, relief)
             await driving
             await operator.resume_all()
-            result.problems += await until_final(rig, operator, evidence)
+            result.problems += await until_final(operator, evidence)
             result.recovered_s = time.monotonic() - reached_s
             await until_letters_exact(evidence)
             facts = await evidence.facts(operator)
@@ -119,7 +121,7 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
         case "client opted out":
             await _until_sent(evidence, 4)
             await operator.opt_out(kept.audience.client_ids[-1])
-        case "replayed":
+        case "replayed" | "replayed at completion":
             await _until_completed(evidence)
             await operator.replay(kept)
         case "purged":
@@ -135,12 +137,12 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
             await operator.replay(kept, failed[: len(failed) // 2])
 
 
-async def _take_over(point: Point, rig: Rig, evidence: Evidence, victim: str, relief: str) -> None:
+async def _take_over(point: Point, rig: Rig, evidence: Evidence, victim: str, relief: str) -> list[Problem]:
     """Another process takes over from the one that has died or stalled; that one wakes up when it has."""
     if point.act == "die":
         await asyncio.to_thread(rig.processes[victim].wait)
         rig.start(relief, point.service)
-        return
+        return []
     rig.note_frozen(victim)
     held = evidence.claimed()
     rig.links[victim, "broker"].reset()  # the broker learns that it is gone; else after half a minute
@@ -153,16 +155,31 @@ async def _take_over(point: Point, rig: Rig, evidence: Evidence, victim: str, re
         every_s=0.05,
     )
     rig.thaw(victim)
+    too_soon = await _watch_completion(evidence)
     await rig.end_service(victim)  # it finishes what it has in hand, and then nothing more is to come from it
+    return too_soon
+
+
+async def _watch_completion(evidence: Evidence) -> list[Problem]:
+    """Whoever wakes up must not complete what is not complete."""
+    until_s = time.monotonic() + WATCHED_S
+    while time.monotonic() < until_s:
+        if found := evidence.completed_too_soon():
+            return [Problem(Broken.LOST, f"mailings {found} are completed while messages of theirs are open")]
+        await asyncio.sleep(0.05)
+    return []
 
 
 async def _taken_over(point: Point, evidence: Evidence, held: set[int]) -> bool:
     """Whether somebody else is at what the stalled process had in its hands, or has done all of it."""
     messages = evidence.messages()
-    if point.service == "sender" and held:
-        again = [one for one in messages if one["_id"] in held and one["attempt"] > 1 and one["status"] == SENDING]
-        if again:
-            return True
+    if point.scenario == "replayed at completion":
+        replayed = [one for one in evidence.mailings().values() if one.get("completed_at") and not one["replays"]]
+        return any(one["status"] == "running" for one in replayed) and bool(evidence.claimed())
+    if point.service == "sender" and any(
+        one["_id"] in held and one["attempt"] > 1 and one["status"] == SENDING for one in messages
+    ):
+        return True
     open_ones = {status.value for status in OPEN}
     return bool(messages) and not any(one["status"] in open_ones for one in messages) and _all_ended(evidence)
 

@@ -80,7 +80,7 @@ class Events:
     async def _server(self, event: Event) -> None:
         server = self._rig.servers.named(event.target)
         if event.act == "kill":
-            server.kill()
+            await asyncio.to_thread(server.kill)
         elif event.act == "stop":
             await asyncio.to_thread(server.stop)
         else:

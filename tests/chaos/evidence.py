@@ -46,6 +46,17 @@ class Evidence:
         query = {"status": {"$in": [status.value for status in OPEN]}}
         return dict(Counter(one["mailing_id"] for one in self._database["messages"].find(query, {"mailing_id": 1})))
 
+    def completed_too_soon(self) -> list[int]:
+        """Ids of mailings that are completed while messages of theirs are open."""
+        completed = {one["_id"]: one["updated_at"] for one in self.mailings().values() if one["status"] == "completed"}
+        open_messages = self.open_messages()
+        now = self.mailings()  # one that runs again by now has been reopened, or is replayed
+        return [
+            mailing_id
+            for mailing_id, changed_at in completed.items()
+            if open_messages.get(mailing_id) and now.get(mailing_id, {}).get("updated_at") == changed_at
+        ]
+
     def messages(self) -> list[dict[str, Any]]:
         return list(self._database["messages"].find({}))
 

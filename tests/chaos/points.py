@@ -13,6 +13,7 @@ MAILINGS = "shared.store.mailings:Mailings"
 PUBLISH_ALL = "shared.broker.publisher:Publisher.publish_all"
 PROVIDER = "services.sender.provider.http_provider"
 SERVE = "services.scheduler.serve"
+STALL_ROW = "a scheduler stalls and wakes up"
 LETTERS = "shared.store.dead_letter_state:DeadLetterState"
 
 
@@ -182,6 +183,17 @@ API_STAGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ),
 )
 
+REPLAYED_MEANWHILE = Point(
+    "before the completion, and the mailing is replayed meanwhile",
+    "scheduler",
+    f"{WORK}.complete",
+    "before",
+    "stall",
+    "replayed at completion",
+    STALL_ROW,
+    mending=True,
+)
+
 STALLS_OF_SENDER = {stage[0] for stage in SENDER_STAGES} | {
     "record `retrying`, before the retry is published",
     "record `failed`, before the dead letter is published",
@@ -194,7 +206,6 @@ STALLS_OF_SCHEDULER = {
     "before the cursor moves",
     "before the completion",
 }
-STALL_ROW = "a scheduler stalls and wakes up"
 
 
 def all_points() -> tuple[Point, ...]:
@@ -216,4 +227,4 @@ def all_points() -> tuple[Point, ...]:
         for name, place, when, more in by_service[service]
         if name in names
     )
-    return deaths + stalling
+    return (*deaths, *stalling, REPLAYED_MEANWHILE)

@@ -24,6 +24,7 @@ from tests.support.facts import Freeze
 SCHEDULERS = ("scheduler-1", "scheduler-2")
 SENDERS = ("sender-1", "sender-2", "sender-3")
 SERVICES = ("api", *SCHEDULERS, *SENDERS)
+AT_WORK = {"api": b"api.listening", "scheduler": b"scheduler.started", "sender": b"sender.started"}
 LAUNCHER = ("tests.chaos.launch",)
 ANSWER_S = 60.0  # longer than the API ever takes: a request that is given up may still be carried out
 
@@ -56,6 +57,7 @@ class Rig(System):
     ended: list[tuple[str, int, bool]] = field(default_factory=list)
     _frozen: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _log_from: dict[str, int] = field(default_factory=dict)
+    _ending: set[str] = field(default_factory=set)
 
     def start(self, name: str, service: str, *arguments: str) -> Process:
         """Start a process of a service through the launcher."""
@@ -77,30 +79,40 @@ class Rig(System):
             self.start(name, name.partition("-")[0])
 
     def kill_service(self, name: str) -> None:
-        """kill -9. A process that is frozen, too."""
+        """kill -9, of a process that is frozen, too; not of one that was asked to stop, whose end is watched."""
+        if name in self._ending:
+            return
         self._thawed(name)
         self.processes[name].kill()
 
     async def end_service(self, name: str) -> None:
-        """SIGTERM, and wait until it has ended; killed if it takes longer than it may."""
+        """SIGTERM, and wait until it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes longer than it may.
+        """
         process = self.processes[name]
-        if not process.is_running:
+        if not process.is_running or name in self._ending:
             return
         self.thaw(name)
         at_work = self.is_at_work(name)
+        self._ending.add(name)
         process.terminate()
-        self.ended.append((name, await asyncio.to_thread(process.wait), at_work))
+        try:
+            self.ended.append((name, await asyncio.to_thread(process.wait), at_work))
+        finally:
+            self._ending.discard(name)
 
     def is_at_work(self, name: str) -> bool:
         """Whether a process has said since its start that it is at work: it then ends well on SIGTERM."""
         with (self.folder / f"{name}.log").open("rb") as log:
             log.seek(self._log_from[name])
-            return b".started" in log.read()
+            return AT_WORK[name.partition("-")[0]] in log.read()
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP; nothing happens when it is not running."""
+        """SIGSTOP; nothing happens when it is not running, or was asked to stop."""
         process = self.processes[name]
-        if process.is_running and name not in self._frozen:
+        if process.is_running and name not in self._frozen and name not in self._ending:
             self._frozen[name] = (process.pid, datetime.now(UTC))
             process.freeze()
 

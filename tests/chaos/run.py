@@ -111,7 +111,7 @@ async def run_schedule(schedule: Schedule, servers: Servers, folder: Path, *, mi
             healed_s = time.monotonic()
             await rig.until_api_ready()
             await operator.resume_all()
-            result.problems += await until_final(rig, operator, evidence)
+            result.problems += await until_final(operator, evidence)
             result.recovered_s = time.monotonic() - healed_s
             await until_letters_exact(evidence)
             facts = await evidence.facts(operator)
@@ -166,13 +166,14 @@ async def create_mailing(rig: Rig, operator: Operator, plan: Plan) -> Kept:
     return kept
 
 
-async def until_final(rig: Rig, operator: Operator, evidence: Evidence) -> list[Problem]:
+async def until_final(operator: Operator, evidence: Evidence) -> list[Problem]:
     """Wait until every mailing is final; what is not by then is lost."""
     last: dict[int, str] = {}
 
     async def all_final() -> bool:
         nonlocal last
-        last = not_final(operator.mailings, evidence.mailings(), evidence.open_messages())
+        documents = await asyncio.to_thread(evidence.mailings)
+        last = not_final(operator.mailings, documents, await asyncio.to_thread(evidence.open_messages))
         return not last
 
     try:
