@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.chaos.report import table
 from tests.chaos.run import Result, run_schedule, stuck
-from tests.chaos.schedule import Schedule, draw
+from tests.chaos.schedule import Schedule, draw, each_provider_fault
 from tests.chaos.servers import Shared, own_servers, part_of, shared_servers
 
 MENDING = {"on": True, "off": False, None: None}
@@ -24,6 +24,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10, help="how many (default %(default)s)")
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first one (default %(default)s)")
     parser.add_argument("--seed", type=int, help="this one alone")
+    parser.add_argument("--provider-faults", action="store_true", help="each fault of the provider, in place of seeds")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time (default %(default)s)")
     parser.add_argument("--mending", choices=("on", "off"), help="for all; else on for even seeds, off for odd ones")
     parser.add_argument("--servers", choices=("own", "shared"), help="for all; else as the seed says")
@@ -51,6 +52,8 @@ async def run_all(options: argparse.Namespace, shared: Shared | None, folder: Pa
 
 
 def schedules(options: argparse.Namespace) -> list[Schedule]:
+    if options.provider_faults:
+        return [one for one in each_provider_fault() if options.seed in (None, one.seed)]
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
     own = None if options.servers is None else options.servers == "own"
     return [draw(seed, mending=MENDING[options.mending], own_servers=own) for seed in seeds]
@@ -85,7 +88,8 @@ def tell(result: Result, schedule: Schedule, options: argparse.Namespace) -> Non
         mistake = f" --mistake {options.mistake}" if options.mistake else ""
         mending = f" --mending {options.mending}" if options.mending else ""
         servers = f" --servers {options.servers}" if options.servers else ""
-        print(f"repeat it: python -m tests.chaos --seed {result.seed}{mending}{servers}{mistake}", flush=True)
+        provider = " --provider-faults" if options.provider_faults else ""
+        print(f"repeat it: python -m tests.chaos --seed {result.seed}{provider}{mending}{servers}{mistake}", flush=True)
     if options.results is not None:
         with options.results.open("a") as results:
             results.write(json.dumps(result.document()) + "\n")

@@ -141,6 +141,7 @@ async def _take_over(point: Point, rig: Rig, evidence: Evidence, victim: str, re
     """Another process takes over from the one that has died or stalled; that one wakes up when it has."""
     if point.act == "die":
         await asyncio.to_thread(rig.processes[victim].wait)
+        rig.plans = {name: plan for name, plan in rig.plans.items() if name != victim}
         rig.start(relief, point.service)
         return []
     rig.note_frozen(victim)

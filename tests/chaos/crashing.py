@@ -23,7 +23,7 @@ def plant_point(point: dict[str, Any], service: str) -> None:
         point: `place`, such as `services.sender.judge:Judge.judge`; `when`: "before" it, "after" it, or, of a method
             of the store, "at" an operation of its collection, named in `operation`; `act`: "die" or "stall"; `mark`:
             the file that says it was reached; perhaps `inside`: only while that other function runs; perhaps
-            `delay_s`: so much later, seconds.
+            `delay_s`: so much later, seconds; perhaps `successful`: only after it has returned something.
         service: of the process.
     """
     crash = _Crash(point)
@@ -41,6 +41,10 @@ class _Crash:
     def __init__(self, point: dict[str, Any]) -> None:
         self._point = point
         self._done = False
+
+    def after(self, result: object) -> None:
+        if result or not self._point.get("successful"):
+            self.now()
 
     def now(self) -> None:
         if self._done or (self._point.get("inside") and not _inside.get()):
@@ -65,7 +69,7 @@ def _around(original: Any, when: str, crash: _Crash) -> Any:
                 crash.now()
             result = await original(*arguments, **options)
             if when == "after":
-                crash.now()
+                crash.after(result)
             return result
 
         return wrapped
@@ -75,7 +79,7 @@ def _around(original: Any, when: str, crash: _Crash) -> Any:
             crash.now()
         result = original(*arguments, **options)
         if when == "after":
-            crash.now()
+            crash.after(result)
         return result
 
     return wrapped_plainly

@@ -24,7 +24,7 @@ class Point:
     Attributes:
         name: for people: what was done last.
         row: the row of the table in ARCHITECTURE.md, where it is one of them.
-        place, when, operation, inside, delay_s: see `crashing.plant_point`.
+        place, when, operation, inside, delay_s, successful: see `crashing.plant_point`.
         act: "die" or "stall".
         mending: whether only mending heals it.
     """
@@ -39,6 +39,7 @@ class Point:
     operation: str = ""
     inside: str = ""
     delay_s: float = 0.0
+    successful: bool = False
     mending: bool = False
 
     @property
@@ -47,7 +48,7 @@ class Point:
 
     def plan(self, mark: str) -> dict[str, Any]:
         """What the launcher plants."""
-        names = ("place", "when", "act", "operation", "inside", "delay_s")
+        names = ("place", "when", "act", "operation", "inside", "delay_s", "successful")
         return {name: getattr(self, name) for name in names} | {"mark": mark}
 
 
@@ -98,13 +99,13 @@ SENDER_FOLLOWS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ),
     ("before a claim is handed back", f"{STATUSES}.hand_back", "before", {"scenario": "unauthorised"}),
     ("claim handed back", f"{STATUSES}.hand_back", "after", {"scenario": "unauthorised"}),
-    ("before a message is parked", f"{STATUSES}.park", "before", {"scenario": "paused", "mending": True}),
-    ("message parked", f"{STATUSES}.park", "after", {"scenario": "paused", "mending": True}),
+    ("before a message is parked", f"{STATUSES}.park", "before", {"scenario": "paused"}),
+    ("message parked", f"{STATUSES}.park", "after", {"scenario": "paused"}),
 )
 SCHEDULER_STAGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("before the start", f"{WORK}.start", "before", {}),
     ("mailing started", f"{WORK}.start", "after", {}),
-    ("mailing leased", f"{WORK}.lease_next", "after", {}),
+    ("mailing leased", f"{WORK}.lease_next", "after", {"successful": True}),
     ("before messages are inserted", f"{STATUSES}.plan", "before", {}),
     ("messages inserted", f"{STATUSES}.plan", "after", {"row": "messages inserted"}),
     (
@@ -143,7 +144,7 @@ SCHEDULER_CHORES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "after",
         {"scenario": "purged", "mending": True, "inside": f"{SERVE}:mend"},
     ),
-    ("mailing closed", f"{WORK}.close_due", "after", {"scenario": "ended"}),
+    ("mailing closed", f"{WORK}.close_due", "after", {"scenario": "ended", "successful": True}),
     ("before unsent messages expire", f"{STATUSES}.give_up", "before", {"scenario": "ended"}),
     ("unsent messages expired", f"{STATUSES}.give_up", "after", {"scenario": "ended"}),
     ("messages of a deleted mailing removed", f"{STATUSES}.remove", "after", {"scenario": "deleted"}),

@@ -122,6 +122,25 @@ def draw(seed: int, *, mending: bool | None = None, own_servers: bool | None = N
     )
 
 
+def each_provider_fault() -> list[Schedule]:
+    """Each fault of the provider by itself, for most of the run, without mending, under both policies at once."""
+    return [
+        Schedule(
+            seed=number,
+            mending=False,
+            own_servers=False,
+            latency_s=0.1,
+            mailings=(
+                Plan(90, 0.0, 600.0, "resend", 10),
+                Plan(90, 0.0, 600.0, "hold", 10),
+                Plan(20, 4.0, 25.0, "hold", None),
+            ),
+            events=(Event(1.0, f"provider: {name}", "provider", name, 6.0, PROVIDER_FAULTS[name]),),
+        )
+        for number, name in enumerate(sorted(PROVIDER_FAULTS), start=1)
+    ]
+
+
 def _when(chance: Random) -> float:
     return round(chance.uniform(FAULTS_FROM_S, FAULTS_TO_S), 1)
 
