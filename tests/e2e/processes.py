@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from deploy.local.program import bound_to_parent
+
 ROOT = Path(__file__).parents[2]
 STOP_LIMIT_S = 30
 
@@ -15,12 +17,21 @@ STOP_LIMIT_S = 30
 class Process:
     """One service at work."""
 
-    def __init__(self, name: str, service: str, folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        service: str,
+        folder: Path,
+        environment: dict[str, str],
+        *arguments: str,
+        through: tuple[str, ...] = (),
+    ) -> None:
+        """`through`: a module that is run instead, and runs the service."""
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", f"services.{service}", *arguments],
+                bound_to_parent((sys.executable, "-m", *through, f"services.{service}", *arguments)),
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
