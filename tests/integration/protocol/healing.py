@@ -4,6 +4,7 @@ from typing import Any
 
 from shared.domain.mailing import Action
 from shared.domain.message import DEAD, OPEN
+from tests.integration.protocol.operators import act
 from tests.integration.protocol.services import Scheduler
 from tests.integration.protocol.world import World
 
@@ -20,7 +21,7 @@ async def heal(world: World) -> None:
     while world.ghosts:
         await world.haunt()
     for mailing_id in list(world.promises.mailings):
-        await world.act(Action.RESUME, mailing_id)
+        await act(world, Action.RESUME, mailing_id)
     await _until_rest(world)
     if not world.wiped:
         world.promises.at_rest(_audience(world), _letters(world), walked=False)

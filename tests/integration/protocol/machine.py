@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared.domain.mailing import Action
 from shared.domain.message import DEAD
 from tests.integration.protocol.bench import Bench
 from tests.integration.protocol.healing import heal
+from tests.integration.protocol.operators import act, opt_out, replay
 from tests.integration.protocol.process import Process
 from tests.integration.protocol.provider import Reply
 from tests.integration.protocol.services import Scheduler, Sender
@@ -35,7 +36,19 @@ WORK: dict[str, Any] = {
     "acts": st.integers(1, 8),
     "reply": REPLIES,
 }
-HAPPENS = ["time", "time", "time", "death", "death", "answer lost", "nobody there", "channel", "channel", "ghost", "wipe"]
+HAPPENS = [
+    "time",
+    "time",
+    "time",
+    "death",
+    "death",
+    "answer lost",
+    "nobody there",
+    "channel",
+    "channel",
+    "ghost",
+    "wipe",
+]
 PAST = st.sampled_from(["nothing", "queued", "queued", "failed"])
 MOST_ACTS = 40
 
@@ -148,7 +161,9 @@ class Protocol(RuleBasedStateMachine):
     # --- operators ---
 
     @rule(
-        what=st.sampled_from(["pause", "resume", "resume", "replay", "replay", "cancel", "opt out", "letters", "ended"]),
+        what=st.sampled_from(
+            ["pause", "resume", "resume", "replay", "replay", "cancel", "opt out", "letters", "ended"]
+        ),
         which=st.integers(0, 2),
         rarely=WHO,
     )
@@ -156,13 +171,13 @@ class Protocol(RuleBasedStateMachine):
         """Somebody wants something from outside, or one of the slow loops of a scheduler looks after its own."""
         world, mailing_id = self._world, 1 + which % self._world.conditions.mailings
         if what == "pause" or what == "resume":
-            self._run(world.act(Action(what), mailing_id))
+            self._run(act(world, Action(what), mailing_id))
         elif what == "cancel" and rarely == 0:
-            self._run(world.act(Action.CANCEL, mailing_id))
+            self._run(act(world, Action.CANCEL, mailing_id))
         elif what == "opt out" and rarely == 0:
-            self._run(world.opt_out(1 + which % world.conditions.clients))
+            self._run(opt_out(world, 1 + which % world.conditions.clients))
         elif what == "replay" and any(one["status"] in DEAD for one in world.promises.messages.values()):
-            self._run(world.replay(mailing_id))
+            self._run(replay(world, mailing_id))
         elif what == "letters" or what == "ended":
             self._run(self._begin_act(world.schedulers[which % 2], what, 2 + rarely))
 

@@ -11,7 +11,7 @@ from services.sender import judge
 from services.sender.judge import Finding
 from shared.domain.message import RETRYING
 from tests.integration.protocol.process import Process
-from tests.integration.protocol.services import Scheduler, Sender
+from tests.integration.protocol.services import Sender
 
 Plant = Callable[[Process], None]
 
@@ -82,11 +82,6 @@ class Late:
 
 
 @contextmanager
-def nothing_else() -> Iterator[Plant]:
-    yield lambda _: None
-
-
-@contextmanager
 def outlived_at_any_age() -> Iterator[Plant]:
     """A recovering command takes any claim that it finds for outlived."""
     limit, judge.CLAIM_LIMIT = judge.CLAIM_LIMIT, timedelta(0)
@@ -146,5 +141,3 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     "cursor-before-confirms": cursor_before_confirms,
     "complete-without-lease": planted(complete_without_lease),
 }
-
-__all__ = ["MISTAKES", "Plant", "Scheduler"]

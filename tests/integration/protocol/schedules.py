@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from shared.domain.mailing import Action
+from tests.integration.protocol.operators import act, replay
 from tests.integration.protocol.process import Process
 from tests.integration.protocol.provider import Reply
 from tests.integration.protocol.services import Scheduler, Sender
@@ -82,7 +83,7 @@ async def a_mailing_is_paused_between_two_messages(world: World) -> None:
     sender = world.senders[0]
     await turn(world, world.schedulers[0])
     await deliver(world, sender)
-    await world.act(Action.PAUSE, 1)
+    await act(world, Action.PAUSE, 1)
     await deliver(world, sender)
 
 
@@ -99,7 +100,7 @@ async def a_replay_is_done_while_a_completion_is_stalled(world: World) -> None:
     await deliver(world, world.senders[0], reply=Reply.PERMANENT)
     world.pass_s(1)
     await turn(world, stalled, until="mailing_work.complete")
-    await world.replay(1)
+    await replay(world, 1)
     world.pass_s(61)
     await turn(world, other)
     await turn(world, other)

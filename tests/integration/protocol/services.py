@@ -95,9 +95,7 @@ class Scheduler(Process):
             publisher,
             Backpressure(reader, clock, least_commands=50),
             clock,
-            Limits(
-                chunk_clients=CHUNK, max_attempts=MAX_ATTEMPTS, mend_after=mend_after, tick=timedelta(seconds=1)
-            ),
+            Limits(chunk_clients=CHUNK, max_attempts=MAX_ATTEMPTS, mend_after=mend_after, tick=timedelta(seconds=1)),
         )
         self._watch = DeadLetterWatch(self.tools, reader, differ_s=DIFFER_S)
         self._acts: dict[str, asyncio.Task[None]] = {}

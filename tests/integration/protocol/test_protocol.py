@@ -4,24 +4,17 @@
 """
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.integration.protocol.bench import Bench, bench
+from tests.integration.protocol.bench import Bench
 from tests.integration.protocol.machine import Protocol
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 FEW_EXAMPLES = 40
 STEPS = 50
-
-
-@pytest.fixture
-def worlds(mongo_url: str, database: str) -> Iterator[Bench]:
-    with bench(mongo_url, database) as made:
-        yield made
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 300)

@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from pymongo.database import Database
 
-from shared.domain.mailing import SCHEDULED, Action, Mailing, has_ended, status_after
-from shared.domain.message import DEAD, Actor, OnUnknown
-from shared.errors import BrokerUnavailable, Conflict, StoreUnavailable
-from shared.store.mailing_documents import Replay
+from shared.domain.mailing import SCHEDULED, Mailing
+from shared.domain.message import Actor, OnUnknown
+from shared.errors import BrokerUnavailable, MailrunError, StoreUnavailable
 from shared.store.store import Store
 from tests.integration.protocol.broker import Broker
 from tests.integration.protocol.process import Gate, MovableClock, Process
@@ -66,7 +65,7 @@ class World:
         self.ghosts: list[tuple[Process, Gate]] = []
         self.gone: set[int] = set()
         self.wiped = False
-        self._store = store
+        self.store = store
         self._past = past
         self._plant = plant
         self._mend_after = A_MINUTE if conditions.mending else NEVER
@@ -109,7 +108,7 @@ class World:
 
     async def _new_sender(self) -> Sender:
         self._born += 1
-        sender = Sender(f"sender {self._born}", self.clock, self._store, self.broker, mend_after=self._mend_after)
+        sender = Sender(f"sender {self._born}", self.clock, self.store, self.broker, mend_after=self._mend_after)
         sender.begin(GatedProvider(sender, self.ledger, sender.claims.__getitem__, self._on_call))
         self._plant(sender)
         await self.settle()
@@ -117,7 +116,9 @@ class World:
 
     def _new_scheduler(self) -> Scheduler:
         self._born += 1
-        scheduler = Scheduler(f"scheduler {self._born}", self.clock, self._store, self.broker, mend_after=self._mend_after)
+        scheduler = Scheduler(
+            f"scheduler {self._born}", self.clock, self.store, self.broker, mend_after=self._mend_after
+        )
         self._plant(scheduler)
         return scheduler
 
@@ -144,7 +145,7 @@ class World:
         """The store carries out what a dead process had sent."""
         process, gate = self.ghosts.pop(0)
         self.tell(f"a ghost of {process.name}: {gate.name}")
-        with suppress(Exception):
+        with suppress(MailrunError):
             await gate.perform()
         self.observe(process)
 
@@ -192,7 +193,7 @@ class World:
         process.gates.remove(gate)
         try:
             answer = await self._do(process, gate)
-        except Exception as error:
+        except MailrunError as error:
             gate.answered.set_exception(error)
         else:
             gate.answered.set_result(answer)
@@ -250,41 +251,8 @@ class World:
         self.clock.pass_s(seconds)
         self.broker.ripen(self.clock.now())
 
-    # --- operators, each act answered at once ---
-
-    async def act(self, action: Action, mailing_id: int) -> None:
-        """Pause, resume or cancel, if the mailing allows it; as the API does it."""
-        seen = await self._store.mailings.get(mailing_id)
-        with suppress(Conflict):
-            status = status_after(action, seen, self.clock.now())
-            if status is not None and await self._store.mailings.change(seen, self.clock.now(), status=status):
-                self.tell(f"an operator: {action} {mailing_id}")
-                self._answered("mailing", mailing_id, stopped=action is not Action.RESUME)
-        self.observe(self.api)
-
-    async def opt_out(self, client_id: int) -> None:
-        now = self.clock.now()
-        self.tell(f"client {client_id} opts out")
-        self.gone.add(client_id)
-        await self._store.clients.update(client_id, {"opted_out_at": now}, now)
-        mailing_ids = await self._store.message_statuses.cancel_of_client(
-            client_id, reason="client_opted_out", now=now
-        )
-        await self._store.mailings.look_soon(mailing_ids, now)
-        self._answered("client", client_id, stopped=True)
-        self.observe(self.api)
-
-    async def replay(self, mailing_id: int) -> None:
-        """Ask for a replay of all that is dead, if the mailing allows it."""
-        seen, now = await self._store.mailings.get(mailing_id), self.clock.now()
-        if seen.status not in ("running", "paused", "completed") or has_ended(seen, now):
-            return
-        with suppress(Conflict):
-            if await self._store.mailings.ask_replay(seen, Replay(now, tuple(sorted(DEAD)), None, ()), now):
-                self.tell(f"an operator: replay {mailing_id}")
-        self.observe(self.api)
-
-    def _answered(self, kind: str, number: int, *, stopped: bool) -> None:
+    def answered(self, kind: str, number: int, *, stopped: bool) -> None:
+        """The API has answered that a mailing or a client is stopped from now on, or goes on."""
         self.promises.turn += 1
         if stopped:
             self.promises.stopped.setdefault((kind, number), self.promises.turn)
