@@ -36,8 +36,8 @@ async def heal(world: World) -> None:
 
 async def _until_rest(world: World) -> None:
     idle, seen = 0, None
-    for _ in range(MOST_ROUNDS):
-        await _round(world)
+    for number in range(MOST_ROUNDS):
+        await _round(world, world.schedulers[number % 2])
         now = _state(world)
         if _rests(world) or idle >= IDLE_ROUNDS:
             return
@@ -49,19 +49,18 @@ async def _until_rest(world: World) -> None:
     world.promises.break_(f"no rest after {MOST_ROUNDS} rounds")
 
 
-async def _round(world: World) -> None:
-    """Everybody ends what is in hand, the senders take what there is, the schedulers do what is due."""
+async def _round(world: World, scheduler: Scheduler) -> None:
+    """Everybody ends what is in hand, the senders take what there is, a scheduler does what is due."""
     await _finish(world)
     for number in range(len(world.broker.send)):
         world.deliver(world.senders[number % 2])
         await world.settle()
     await _finish(world)
-    for scheduler in world.schedulers:
+    await _do(world, scheduler, "turn")
+    while scheduler.worked and not world.promises.broken:
         await _do(world, scheduler, "turn")
-        while scheduler.worked and not world.promises.broken:
-            await _do(world, scheduler, "turn")
-        if not world.broker.send:
-            await _do(world, scheduler, "ended")
+    if not world.broker.send:
+        await _do(world, scheduler, "ended")
 
 
 async def _do(world: World, scheduler: Scheduler, act: str) -> None:

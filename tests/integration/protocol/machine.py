@@ -93,28 +93,34 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(**WORK)
     def work(self, what: str, who: int, which: int, acts: int, reply: Reply) -> None:
-        self._work(what, who, which, acts, reply)
+        self._run(self._work(what, who, which, acts, reply))
 
     @rule(**WORK)
     def work_more(self, what: str, who: int, which: int, acts: int, reply: Reply) -> None:
         """The same: half of all that happens is work."""
-        self._work(what, who, which, acts, reply)
+        self._run(self._work(what, who, which, acts, reply))
 
-    def _work(self, what: str, who: int, which: int, acts: int, reply: Reply) -> None:
+    async def _work(self, what: str, who: int, which: int, acts: int, reply: Reply) -> Process:
         """A sender is given a command, a scheduler begins a turn, or whoever is at something goes on, or to its end.
 
         One rule for all of it: an example in which one of these never happens comes to nothing.
+
+        Returns:
+            Who worked.
         """
-        if what == "command" and self._world.broker.send:
-            self._run(self._deliver(self._world.senders[who % 2], which, acts, reply))
-        elif what == "acts" and self._busy:
-            self._run(self._go_on(self._busy[who % len(self._busy)], 1 + acts // 3, which, reply))
-        elif what == "end" and self._busy:
-            self._run(self._go_on(self._busy[who % len(self._busy)], MOST_ACTS, 0, reply))
-        elif what == "ack":
-            self._ack()
+        world, busy = self._world, [one for one in self._world.processes if one.waiting()]
+        process: Process = world.senders[who % 2] if what in ("command", "ack") else world.schedulers[who % 2]
+        if what == "ack":
+            world.ack(world.senders[who % 2])
+        elif what == "command" and world.broker.send:
+            await self._deliver(world.senders[who % 2], which, acts, reply)
+        elif what in ("acts", "end") and busy:
+            process = busy[who % len(busy)]
+            await self._go_on(process, MOST_ACTS if what == "end" else 1 + acts // 3, which, reply)
         else:
-            self._run(self._begin_act(self._world.schedulers[who % 2], "turn", MOST_ACTS if which else acts))
+            process = world.schedulers[who % 2]
+            await self._begin_act(world.schedulers[who % 2], "turn", MOST_ACTS if which else acts)
+        return process
 
     async def _go_on(self, process: Process, acts: int, which: int, reply: Reply) -> None:
         for _ in range(acts):
@@ -131,25 +137,32 @@ class Protocol(RuleBasedStateMachine):
         await self._world.settle()
         await self._go_on(scheduler, acts, 0, Reply.ACCEPTED)
 
-    def _ack(self) -> None:
-        for sender in self._world.senders:
-            if sender.channel.has_settled:
-                self._world.ack(sender)
-
     # --- time and faults ---
+
+    @rule(**WORK, leave_ghosts=st.booleans())
+    def die(self, what: str, who: int, which: int, acts: int, reply: Reply, leave_ghosts: bool) -> None:
+        """Somebody works, and dies at it."""
+        process = self.bench.run(self._work(what, who, which, acts, reply))
+        if self._may_fail(process):
+            haunts = leave_ghosts and (self._world.conditions.mending or isinstance(process, Sender))
+            self._run(self._world.crash(process, leave_ghosts=haunts))
+
+    def _may_fail(self, process: Process) -> bool:
+        """Without mending, a scheduler that has queued messages and not published their commands loses them, as known.
+
+        Such is the release and the replay, not the fan-out.
+        """
+        return self._world.conditions.mending or not getattr(process, "owes_commands", False)
 
     @rule(what=st.sampled_from(HAPPENS), who=WHO, which=WHICH, seconds=st.sampled_from([6.0, 31.0, 31.0, 61.0]))
     def happen(self, what: str, who: int, which: int, seconds: float) -> None:
-        """Time passes; a process dies; the store or the broker does not answer; something comes late, or is lost."""
+        """Time passes; the store or the broker does not answer; something comes late, or is lost."""
         world = self._world
-        asking = [one for one in self._may_die if world.conditions.mending or isinstance(one, Sender)]
+        asking = [one for one in world.processes if world.conditions.mending or isinstance(one, Sender)]
         holding = [one for one in world.senders if one.channel.has_unacked]
         if what == "time":
             world.pass_s(seconds)
-        elif what == "death" and self._may_die:
-            process = self._may_die[who % len(self._may_die)]
-            self._run(world.crash(process, leave_ghosts=bool(which) and process in asking))
-        elif what in ("answer lost", "nobody there") and asking:
+        elif what in ("answer lost", "nobody there"):
             self._run(world.fail(asking[who % len(asking)], which, done=what == "answer lost"))
         elif what == "channel" and holding:
             world.lose_channel(holding[who % len(holding)])
@@ -180,19 +193,6 @@ class Protocol(RuleBasedStateMachine):
             self._run(replay(world, mailing_id))
         elif what == "letters" or what == "ended":
             self._run(self._begin_act(world.schedulers[which % 2], what, 2 + rarely))
-
-    # --- what the rules choose among ---
-
-    @property
-    def _busy(self) -> list[Process]:
-        return [one for one in self._world.processes if one.waiting()]
-
-    @property
-    def _may_die(self) -> list[Process]:
-        """The busy; without mending, but those schedulers whose death then is known to lose commands."""
-        owing = [] if self._world.conditions.mending else [one for one in self._world.schedulers if one.owes_commands]
-        holding = [one for one in self._world.senders if one.channel.has_unacked]
-        return [one for one in self._world.processes if (one.waiting() or one in holding) and one not in owing]
 
     # --- and the promises ---
 
