@@ -154,14 +154,14 @@ SCHEDULER_CHORES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "missing dead letters published",
         PUBLISH_ALL,
         "after",
-        {"scenario": "letters purged", "inside": "services.scheduler.dead_letters:DeadLetterWatch._add_missing"},
+        {"scenario": "letters purged", "inside": "services.scheduler.walk:Walk._add_missing"},
     ),
     ("dead letters marked", f"{LETTERS}.mark", "after", {"scenario": "letters stale"}),
     (
         "dead letters published anew",
         PUBLISH_ALL,
         "after",
-        {"scenario": "letters stale", "inside": "services.scheduler.dead_letters:DeadLetterWatch._keep"},
+        {"scenario": "letters stale", "inside": "services.scheduler.walk:Walk._keep"},
     ),
     ("dead letters acked", "shared.broker.queues:QueueReader.ack", "after", {"scenario": "letters stale"}),
 )
