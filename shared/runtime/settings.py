@@ -68,7 +68,9 @@ class Settings(BaseSettings):
         60.0, ge=1, description="silence after which a message's command is taken for lost, seconds"
     )
     scheduler_dead_letters_after_s: float = Field(
-        30.0, ge=0, description="how long queue and store may differ before the dead letters are walked, seconds"
+        30.0,
+        ge=0,
+        description="how long queue and store may differ, or be in doubt, before the dead letters are walked, seconds",
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")

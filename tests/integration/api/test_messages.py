@@ -6,10 +6,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from shared.domain.message import FAILED, QUEUED, SENT, UNKNOWN, MessageStatus
+from shared.domain.message import FAILED, QUEUED, RETRYING, SENT, UNKNOWN, MessageStatus
+from shared.runtime.clock import SystemClock
 from shared.store.store import Store
 from tests.integration.api.planned import EVERY_STATUS, complete, lease, plan, running_mailing
-from tests.integration.api.running import all_items, assert_problem, new_mailing
+from tests.integration.api.running import all_items, assert_problem, new_client, new_mailing
 
 MAILINGS = "/api/v1/mailings"
 
@@ -183,3 +184,34 @@ async def test_replays_asked_for_at_the_same_moment_are_told_apart(api: httpx.As
 
 def test_every_status_is_among_those_that_are_planned_here() -> None:
     assert set(EVERY_STATUS) == set(MessageStatus)
+
+
+@pytest.mark.parametrize("leaves_by", ["opting out", "deletion"])
+async def test_a_client_who_leaves_what_may_have_been_accepted_leaves_a_doubt_about_the_dead_letters(
+    api: httpx.AsyncClient, store: Store, leaves_by: str
+) -> None:
+    # Given no doubt, and a client with a message that waits for its retry and may have been accepted
+    await take_doubts_back(store)
+    client_id = (await new_client(api))["id"]
+    mailing = await running_mailing(store)
+    [message_id] = await plan(store, mailing, [RETRYING], client_ids=[client_id], ambiguous=True)
+
+    # When the client leaves
+    if leaves_by == "deletion":
+        await api.delete(f"/api/v1/clients/{client_id}")
+    else:
+        await api.patch(f"/api/v1/clients/{client_id}", json={"opted_out_at": "2026-01-01T00:00:00Z"})
+
+    # Then the message is unknown, and the schedulers will see to its entry
+    assert (await api.get(f"/api/v1/messages/{message_id}")).json()["status"] == "unknown"
+    assert await take_doubts_back(store)
+
+
+async def take_doubts_back(store: Store) -> bool:
+    """Take back all doubts about the dead letters, as the end of a walk does; whether there was one."""
+    now, state = SystemClock().now(), store.dead_letter_state
+    leased = await state.lease(now, every_s=-3_600, lease_s=0)
+    assert leased is not None
+    doubts = await state.begin_walk(leased.token, settled_before=now + timedelta(hours=1))
+    await state.release(leased.token, now=now, differs_since=None, doubts_cleared=doubts)
+    return leased.in_doubt
