@@ -22,7 +22,7 @@ from services.sender.hand import Hand
 from services.sender.intake import Intake
 from services.sender.judge import Judge
 from services.sender.ladder import Ladder
-from services.sender.prefetch import Prefetch, least_prefetch
+from services.sender.prefetch import Prefetch, least_prefetch, limited_prefetch
 from services.sender.provider.provider import Provider
 from services.sender.rate import Rate
 from services.sender.record import Finished, Recorder
@@ -70,6 +70,12 @@ class Tuning:
         """Two batches, and what is in flight. Measured: half of it costs a quarter of the rate."""
         return 2 * self.batch_size + self.concurrency + self.batch_size // 2
 
+    @property
+    def first_prefetch(self) -> int:
+        if self.rate_per_s is None:
+            return least_prefetch(self.concurrency)
+        return limited_prefetch(self.concurrency, self.rate_per_s, most=self.most_prefetch)
+
 
 class Pipeline:
     """One sender at work."""
@@ -101,7 +107,7 @@ class Pipeline:
         self._follower = Follower(publisher, self._hand, doubt=doubts.raise_one)
         self._intake = Intake(self._hand, self._follower)
         self._consumer = Consumer(
-            consuming, SEND_QUEUE, prefetch=least_prefetch(tuning.concurrency), on_delivery=self._intake.take_over
+            consuming, SEND_QUEUE, prefetch=tuning.first_prefetch, on_delivery=self._intake.take_over
         )
         self._recorder = Recorder(
             statuses,
@@ -150,6 +156,7 @@ class Pipeline:
             finished_per_s=admission.ended_lately,
             concurrency=tuning.concurrency,
             most=tuning.most_prefetch,
+            rate_per_s=tuning.rate_per_s,
         )
         checker = Checker(
             store,

@@ -9,6 +9,7 @@ a delivery for half an hour (`consumer_timeout`).
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from services.sender.breaker import Breaker
 
 LOOK_EVERY_S = 1.0
 WORK_S = 2.0
+LIMITED_WORK_S = 0.5
 PROBE_PREFETCH = 1
 SETTLE_S = 0.2  # from the change until the broker brings no more than that
 LONGEST_HELD_S = 60.0
@@ -24,6 +26,15 @@ LONGEST_HELD_S = 60.0
 def least_prefetch(concurrency: int) -> int:
     """What a sender begins with, and never falls below: what is in flight, and as much again."""
     return 2 * concurrency
+
+
+def limited_prefetch(concurrency: int, rate_per_s: float, *, most: int) -> int:
+    """What a sender holds for good whose rate is limited: half a second of all that all senders may do.
+
+    It does not change: the broker counts a consumer that begins anew twice until what it held is acked, and the others
+    would take less than their share meanwhile.
+    """
+    return min(most, max(least_prefetch(concurrency), math.ceil(LIMITED_WORK_S * rate_per_s)))
 
 
 def wanted_prefetch(current: int, *, finished_per_s: float, has_more: bool, concurrency: int, most: int) -> int:
@@ -75,6 +86,7 @@ class Prefetch:
         finished_per_s: Callable[[], int],
         concurrency: int,
         most: int,
+        rate_per_s: float | None,
     ) -> None:
         """
         Args:
@@ -82,7 +94,9 @@ class Prefetch:
             finished_per_s: calls that ended in the last second.
             concurrency: calls under way at once.
             most: upper bound of the prefetch.
+            rate_per_s: calls per second of all senders together; None for no limit.
         """
+        self._limited = None if rate_per_s is None else limited_prefetch(concurrency, rate_per_s, most=most)
         self._consumer = consumer
         self._breaker = breaker
         self._holder = holder
@@ -106,6 +120,9 @@ class Prefetch:
                 self._adapt()
 
     def _adapt(self) -> None:
+        if self._limited is not None:
+            self._consumer.set_prefetch(self._limited)
+            return
         wanted = wanted_prefetch(
             self._consumer.prefetch,
             finished_per_s=self._finished_per_s(),

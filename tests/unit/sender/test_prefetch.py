@@ -9,7 +9,7 @@ import pytest
 from services.sender import prefetch
 from services.sender.breaker import Breaker
 from services.sender.outcome import Verdict
-from services.sender.prefetch import PROBE_PREFETCH, Prefetch, wanted_prefetch
+from services.sender.prefetch import PROBE_PREFETCH, Prefetch, limited_prefetch, wanted_prefetch
 from shared.domain.message import Outcome
 from tests.unit.sender.parts import NOW, StillClock
 
@@ -42,10 +42,15 @@ def test_a_sender_without_work_begins_anew() -> None:
     assert wanted(564, 0, has_more=False) == 128
 
 
+@pytest.mark.parametrize(("rate_per_s", "expected"), [(0.1, 128), (50, 128), (400, 200), (10_000, 564)])
+def test_with_a_limit_it_is_half_a_second_of_all_that_all_senders_may_do(rate_per_s: float, expected: int) -> None:
+    assert limited_prefetch(64, rate_per_s, most=564) == expected
+
+
 class Sender:
     """A sender with 100 commands, as far as the prefetch is concerned."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rate_per_s: float | None = None) -> None:
         self.clock = StillClock()
         self.changed = asyncio.Event()
         self.breaker = Breaker(self.clock, report=lambda _: None, changed=self.changed.set)
@@ -60,6 +65,7 @@ class Sender:
             finished_per_s=lambda: 0,
             concurrency=64,
             most=564,
+            rate_per_s=rate_per_s,
         )
 
     def set_prefetch(self, value: int) -> None:
@@ -120,3 +126,11 @@ async def test_what_is_kept_for_a_probe_is_exchanged_now_and_then(
     sender.breaker.pause(NOW + timedelta(hours=1))
     await sender.until(lambda: 0 in sender.kept)
     assert sender.kept[0] == PROBE_PREFETCH
+
+
+async def test_a_limited_sender_goes_back_to_the_one_prefetch_that_it_has(at_once: None) -> None:
+    sender = Sender(rate_per_s=400)
+    sender.breaker.hear(Verdict(Outcome.UNAUTHORISED, "http_401"))
+    await sender.until(lambda: sender.held == PROBE_PREFETCH)
+    sender.breaker.hear(Verdict(Outcome.ACCEPTED, None))
+    await sender.until(lambda: sender.prefetch == 200)
