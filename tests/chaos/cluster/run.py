@@ -61,8 +61,8 @@ async def run_with_fault(system: System, cluster: Cluster, fault: Fault, message
         NotReady: the cluster was not whole before it, or no sender could be brought to the leader's node.
         CommandFailed: the engine did not do what it was asked for.
     """
-    await asyncio.to_thread(cluster.until_whole, queues=True)
-    node = await asyncio.to_thread(choose_target, cluster)
+    await cluster.until_whole(queues=True)
+    node = await choose_target(cluster)
     await system.set_faults(latency_s=LATENCY_S)
     audience = await asyncio.to_thread(system.make_large_audience, messages)
     mailing = await system.make_mailing(audience)
