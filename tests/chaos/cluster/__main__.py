@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.containers.engine import CommandFailed, EngineMissing, find_engine
+from deploy.containers.engine import CommandFailed, Engine, EngineMissing, find_engine
 from deploy.local.interrupts import interrupt_on_signals
 from deploy.local.readiness import NotReady
 from tests.chaos.cluster.faults import FAULTS, Fault
-from tests.chaos.cluster.nodes import Cluster, running_cluster
+from tests.chaos.cluster.nodes import running_cluster
 from tests.chaos.cluster.report import table
 from tests.chaos.cluster.run import MESSAGES, SETTINGS, Result, run_with_fault
 from tests.e2e.system import running_system
@@ -33,8 +33,7 @@ def main() -> int:
         engine = find_engine()
         with store() as there, fresh_database(there.mongo_url) as database:
             _tell(f"three nodes are started, and {there.told} as the store; logs are in {folder}")
-            with running_cluster(engine, logs_to=folder) as cluster:
-                asyncio.run(_run(folder, cluster, there.mongo_url, database, faults, options.messages, results))
+            asyncio.run(_run(engine, folder, there.mongo_url, database, faults, options.messages, results))
     except EngineMissing as error:
         _tell(str(error))
         return CANNOT_RUN
@@ -59,15 +58,18 @@ def main() -> int:
 
 
 async def _run(
+    engine: Engine,
     folder: Path,
-    cluster: Cluster,
     mongo_url: str,
     database: str,
     faults: Sequence[Fault],
     messages: int,
     results: list[Result],
 ) -> None:
-    async with running_system(folder, cluster.amqp_url, mongo_url, database, settings=SETTINGS) as system:
+    async with (
+        running_cluster(engine, logs_to=folder) as cluster,
+        running_system(folder, cluster.amqp_url, mongo_url, database, settings=SETTINGS) as system,
+    ):
         for fault in faults:
             _tell(f"a mailing of {messages:,}; in its middle a node is {fault.told}")
             results.append(await run_with_fault(system, cluster, fault, messages))

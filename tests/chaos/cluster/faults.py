@@ -9,6 +9,8 @@ from tests.chaos.cluster.nodes import Cluster, Node
 ACT_LIMIT_S = 90.0
 """Longest wait for the engine to do it, seconds: a node that is asked to stop takes its time."""
 STOP_LIMIT_S = 60
+SILENT_S = 45.0
+"""Above what net_ticktime in rabbitmq.conf allows both sides to notice, and to look for each other. Seconds."""
 CLIENTS, PEERS = "clients", "peers"
 
 
@@ -21,12 +23,14 @@ class Fault:
         told: for a person.
         strike: does it.
         heal: takes it back.
+        lasts_s: for how long at least, seconds: where no connection ends, the other nodes notice only after a while.
     """
 
     name: str
     told: str
     strike: Callable[[Cluster, Node], None]
     heal: Callable[[Cluster, Node], None]
+    lasts_s: float = 0.0
 
 
 def _docker(*command: str) -> Callable[[Cluster, Node], None]:
@@ -59,8 +63,8 @@ FAULTS = {
     for fault in (
         Fault("kill", "killed (-9)", _docker("kill"), _docker("start")),
         Fault("stop", "stopped", _docker("stop", "--time", str(STOP_LIMIT_S)), _docker("start")),
-        Fault("cut", "cut off from nodes and clients", _disconnect(PEERS, CLIENTS), _connect(CLIENTS, PEERS)),
-        Fault("split", "cut off from the other nodes alone", _disconnect(PEERS), _connect(PEERS)),
-        Fault("hang", "frozen", _docker("pause"), _docker("unpause")),
+        Fault("cut", "cut off from nodes and clients", _disconnect(PEERS, CLIENTS), _connect(CLIENTS, PEERS), SILENT_S),
+        Fault("split", "cut off from the other nodes alone", _disconnect(PEERS), _connect(PEERS), SILENT_S),
+        Fault("hang", "frozen", _docker("pause"), _docker("unpause"), SILENT_S),
     )
 }

@@ -1,10 +1,11 @@
 """Nodes: the cluster at work; made, looked at, removed."""
 
+import asyncio
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,17 +110,17 @@ class Cluster:
             if left := self._ids(*listing.split(), "--quiet"):
                 run(["docker", *removal.split(), *left], limit_s=DOWN_LIMIT_S)
 
-    def until_whole(self, *, queues: bool) -> None:
-        """Wait until every node sees all of them at work, and the queues, if there are some, have a member on each.
+    async def until_whole(self, *, queues: bool) -> None:
+        """Wait until every node sees all of them at work and, where `queues` says so, each queue has a member on each.
 
         Raises:
             NotReady: it is not so within four minutes.
         """
         deadline_s = time.monotonic() + WHOLE_LIMIT_S
-        while missing := self._missing(queues=queues):
+        while missing := await asyncio.to_thread(self._missing, queues=queues):
             if time.monotonic() > deadline_s:
                 raise NotReady(f"the cluster was not whole within {WHOLE_LIMIT_S:g} s: {missing}")
-            time.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def leader_of(self, queue: str) -> Node:
         """The node on which the leader of a quorum queue is."""
@@ -180,8 +181,8 @@ class Cluster:
         run(command, limit_s=limit_s, environment=environment)
 
 
-@contextmanager
-def running_cluster(engine: Engine, *, logs_to: Path) -> Iterator[Cluster]:
+@asynccontextmanager
+async def running_cluster(engine: Engine, *, logs_to: Path) -> AsyncIterator[Cluster]:
     """Three nodes that found each other; removed at the end, with their logs kept when it is a bad one.
 
     Raises:
@@ -190,8 +191,8 @@ def running_cluster(engine: Engine, *, logs_to: Path) -> Iterator[Cluster]:
     """
     cluster = Cluster(engine)
     try:
-        cluster.start()
-        cluster.until_whole(queues=False)
+        cluster.start()  # in this thread: an interruption ends it before anything is removed
+        await cluster.until_whole(queues=False)
         yield cluster
     except BaseException:
         cluster.save_logs(logs_to)

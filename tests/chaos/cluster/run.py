@@ -61,8 +61,8 @@ async def run_with_fault(system: System, cluster: Cluster, fault: Fault, message
         NotReady: the cluster was not whole before it, or no sender could be brought to the leader's node.
         CommandFailed: the engine did not do what it was asked for.
     """
-    await asyncio.to_thread(cluster.until_whole, queues=True)
-    node = await asyncio.to_thread(choose_target, cluster)
+    await cluster.until_whole(queues=True)
+    node = await choose_target(cluster)
     await system.set_faults(latency_s=LATENCY_S)
     audience = await asyncio.to_thread(system.make_large_audience, messages)
     mailing = await system.make_mailing(audience)
@@ -73,6 +73,7 @@ async def run_with_fault(system: System, cluster: Cluster, fault: Fault, message
     await asyncio.to_thread(fault.strike, cluster, node)
     try:
         await _until_sent(system, mailing, HEALED_AT * messages)
+        await eventually(lambda: _passed(struck_at, fault.lasts_s), "the fault has lasted", within_s=fault.lasts_s + 5)
     finally:
         await asyncio.to_thread(fault.heal, cluster, node)
     await system.until(mailing, "completed", within_s=COMPLETED_LIMIT_S)
@@ -85,6 +86,10 @@ async def _until_sent(system: System, mailing: dict[str, Any], least: float) -> 
         return bool(counts["sent"] >= least)
 
     await eventually(are_sent, f"{least:g} messages sent", within_s=WITHOUT_IT_LIMIT_S, every_s=LOOK_EVERY_S)
+
+
+async def _passed(since: datetime, seconds: float) -> bool:
+    return (datetime.now(UTC) - since).total_seconds() >= seconds
 
 
 async def _judge(

@@ -1,5 +1,6 @@
 """Target: the node whose loss matters most: the send queue's leader is there, and a sender takes its work from it."""
 
+import asyncio
 import time
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ MOVE_LIMIT_S = 90.0
 """Longest wait until a sender is on the leader's node, seconds: the management tells of a connection 5 s late."""
 
 
-def choose_target(cluster: Cluster) -> Node:
+async def choose_target(cluster: Cluster) -> Node:
     """The node of the send queue's leader, as soon as a sender consumes from there.
 
     When none does, one is moved: its connection is closed, and it takes the next node.
@@ -22,17 +23,18 @@ def choose_target(cluster: Cluster) -> Node:
     Raises:
         NotReady: no sender came there within the limit.
     """
-    leader = cluster.leader_of(SEND_QUEUE)
+    leader = await asyncio.to_thread(cluster.leader_of, SEND_QUEUE)
     closed: set[str] = set()
     deadline_s = time.monotonic() + MOVE_LIMIT_S
     while time.monotonic() < deadline_s:
-        consuming = [one for one in _of_senders(cluster) if one["user_provided_name"].endswith("(consuming)")]
+        senders = await asyncio.to_thread(_of_senders, cluster)
+        consuming = [one for one in senders if one["user_provided_name"].endswith("(consuming)")]
         if any(one["node"] == leader.name for one in consuming):
             return leader
         if others := [one["name"] for one in consuming if one["name"] not in closed]:
-            _close(cluster, others[0])
+            await asyncio.to_thread(_close, cluster, others[0])
             closed.add(others[0])
-        time.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
     raise NotReady(f"no sender came to {leader.name} within {MOVE_LIMIT_S:g} s")
 
 
