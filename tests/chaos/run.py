@@ -73,9 +73,13 @@ class Result:
     def late(self) -> int:
         return self.count(Broken.LATE, Broken.STALE)
 
+    @property
+    def other(self) -> int:
+        return len(self.problems) - self.lost - self.unmarked - self.late
+
     def document(self) -> dict[str, Any]:
         """For a line of the results."""
-        names = ("seed", "mending", "messages", "calls", "lost", "marked", "unmarked", "late")
+        names = ("seed", "mending", "messages", "calls", "lost", "marked", "unmarked", "late", "other")
         return {
             **{name: getattr(self, name) for name in names},
             "recovered_s": round(self.recovered_s, 1),
