@@ -18,6 +18,7 @@ from tests.support.eventually import eventually
 
 CLIENTS = 24
 LATENCY_S = 0.3
+SLOW_S = 1.2  # so that commands wait for a sender that is busy
 SLOW_ANSWER_S = 1.5  # so that a process that wakes up meets a second attempt under way
 REACHED_WITHIN_S = 60.0
 TAKEN_OVER_WITHIN_S = 150.0
@@ -91,7 +92,7 @@ async def run_point(
 
 async def _begin(point: Point, rig: Rig, operator: Operator, on_unknown: str) -> Kept:
     faults = [PROVIDER_FAULTS[point.scenario]] if point.scenario in PROVIDER_FAULTS else []
-    await rig.set_faults(*faults, latency_s=LATENCY_S)
+    await rig.set_faults(*faults, latency_s=SLOW_S if point.scenario == "paused behind slow calls" else LATENCY_S)
     audience = rig.make_large_audience(CLIENTS)
     slowly = 4 if point.scenario in ("ended", "paused", "deleted", "client deleted", "client opted out") else None
     return await operator.create(
@@ -109,6 +110,11 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
                 await asyncio.sleep(1)
                 await operator.resume(kept)
                 await asyncio.sleep(1)
+        case "paused behind slow calls":
+            await _until_sent(evidence, 1)
+            await operator.pause(kept)
+            await asyncio.sleep(3)
+            await operator.resume(kept)
         case "ended":
             await _until_sent(evidence, 4)
             await operator.edit_end(kept, in_s=2)

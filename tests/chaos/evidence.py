@@ -46,6 +46,11 @@ class Evidence:
         query = {"status": {"$in": [status.value for status in OPEN]}}
         return dict(Counter(one["mailing_id"] for one in self._database["messages"].find(query, {"mailing_id": 1})))
 
+    def changed_last(self) -> Any:
+        """When a message was changed for the last time."""
+        last = self._database["messages"].find_one({}, {"updated_at": 1}, sort=[("updated_at", -1)])
+        return last and last["updated_at"]
+
     def completed_too_soon(self) -> list[int]:
         """Ids of mailings that are completed while messages of theirs are open."""
         completed = {one["_id"]: one["updated_at"] for one in self.mailings().values() if one["status"] == "completed"}

@@ -8,6 +8,7 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 65_536
+END_WITHIN_S = 5.0
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
@@ -22,6 +23,7 @@ class Link:
         self._target = urlsplit(server_url)
         self._server: asyncio.Server | None = None
         self._tunnels: set[_Tunnel] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._refusing = False
         self.requests_pass = asyncio.Event()
         self.answers_pass = asyncio.Event()
@@ -83,8 +85,14 @@ class Link:
         self.requests_pass.set()
         self.answers_pass.set()
         await self._server.wait_closed()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=END_WITHIN_S)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         if self._refusing:
             _reset(writer)
             return

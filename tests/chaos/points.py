@@ -99,8 +99,8 @@ SENDER_FOLLOWS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ),
     ("before a claim is handed back", f"{STATUSES}.hand_back", "before", {"scenario": "unauthorised"}),
     ("claim handed back", f"{STATUSES}.hand_back", "after", {"scenario": "unauthorised"}),
-    ("before a message is parked", f"{STATUSES}.park", "before", {"scenario": "paused"}),
-    ("message parked", f"{STATUSES}.park", "after", {"scenario": "paused"}),
+    ("before a message is parked", f"{STATUSES}.park", "before", {"scenario": "paused behind slow calls"}),
+    ("message parked", f"{STATUSES}.park", "after", {"scenario": "paused behind slow calls"}),
 )
 SCHEDULER_STAGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("before the start", f"{WORK}.start", "before", {}),

@@ -5,12 +5,23 @@ from statistics import median
 
 from tests.chaos.run import Result
 
-COLUMNS = ("fault", "runs", "messages", "lost", "doubled, marked", "doubled, unmarked", "late", "seconds to recover")
+COLUMNS = (
+    "fault",
+    "runs",
+    "messages",
+    "lost",
+    "doubled, marked",
+    "doubled, unmarked",
+    "late",
+    "other",
+    "seconds to recover",
+)
 
 
 def table(results: Sequence[Result]) -> str:
     """A run counts for each kind of fault that it had. The last row is over all runs.
 
+    "late" holds calls with a text that had been edited, too; "other" whatever else the checker holds against a run.
     Seconds to recover, from the healing to the last final mailing: median and most.
     """
     kinds = sorted({kind for result in results for kind in result.kinds})
@@ -24,7 +35,7 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
         name,
         str(len(results)),
         *(str(_sum(getattr(one, what) for one in results)) for what in ("messages", "lost", "marked")),
-        *(str(_sum(getattr(one, what) for one in results)) for what in ("unmarked", "late")),
+        *(str(_sum(getattr(one, what) for one in results)) for what in ("unmarked", "late", "other")),
         _spread([one.recovered_s for one in results]),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from tests.chaos.rig import SCHEDULERS, SENDERS
 
 FAULTS_FROM_S, FAULTS_TO_S = 0.8, 12.0
+FAN_OUT_TO_S = 6.0
 ACTS_FROM_S, ACTS_TO_S = 1.5, 13.0
 OWN_SERVERS_SHARE = 0.3
 LONG_FREEZE_SHARE = 0.1  # longer than the 30 s after which a claim has lost its sender
@@ -147,13 +148,15 @@ def _when(chance: Random) -> float:
 
 def _fault(chance: Random, *, schedulers_break: bool) -> Event:
     """A fault of a process, or of a link of one. Senders are hit most often: they have most to lose."""
-    services = ["sender"] * 4 + ["api"] + ["scheduler"] * (2 if schedulers_break else 0)
+    services = ["sender"] * 4 + ["api"] + ["scheduler"] * (3 if schedulers_break else 0)
     service = chance.choice(services)
     target = {"api": "api", "scheduler": chance.choice(SCHEDULERS), "sender": chance.choice(SENDERS)}[service]
     seconds = round(chance.uniform(1.0, 6.0), 1)
-    if service != "api" and chance.random() < 0.2:
+    if service != "api" and chance.random() < 0.3:
         act = chance.choice(COMBINED)
-        return Event(_when(chance), act.replace("kill", f"kill {service}"), act, target, seconds)
+        # A scheduler has most to lose while it fans out, which is over after some seconds.
+        at_s = _when(chance) if service == "sender" else round(chance.uniform(FAULTS_FROM_S, FAN_OUT_TO_S), 1)
+        return Event(at_s, act.replace("kill", f"kill {service}"), act, target, seconds)
     # What an API that is killed had written into a stalled link would still be carried out, after later requests.
     if service == "api" or chance.random() < 0.5:
         act = chance.choice(PROCESS_FAULTS)
