@@ -23,6 +23,7 @@ from services.sender.ladder import Ladder
 from services.sender.prefetch import adapt_prefetch, least_prefetch
 from services.sender.provider.provider import Provider
 from services.sender.record import Finished, Recorder
+from services.sender.tally import Tally
 from services.sender.task import ClaimedTask, Task
 from shared.broker.consumer import Consumer
 from shared.broker.gateway import Gateway
@@ -92,6 +93,7 @@ class Pipeline:
         self._consumer = Consumer(
             consuming, SEND_QUEUE, prefetch=least_prefetch(tuning.concurrency), on_delivery=self._intake.take_over
         )
+        self._tally = Tally(store.outcomes, clock)
         self._recorder = Recorder(
             statuses,
             self._follower,
@@ -100,6 +102,7 @@ class Pipeline:
             batch_wait_s=tuning.batch_wait_s,
             report_store=report_store,
             judge=self._rejudge,
+            count=self._tally.count,
         )
         self._judge = Judge(
             store,
@@ -165,6 +168,7 @@ class Pipeline:
             working = [
                 group.create_task(self._deliverer.run()),
                 group.create_task(self._recorder.run()),
+                group.create_task(self._tally.run()),
                 group.create_task(self._adapt_prefetch()),
             ]
             acking = group.create_task(self._hand.ack_settled(self._consumer))
