@@ -166,7 +166,10 @@ class MailingView(BaseModel):
     rate_per_s: float | None
     on_unknown: OnUnknown
     status: MailingStatus
-    pause_reason: str | None = Field(description="why it paused itself; null when an operator paused it")
+    pause_reason: str | None = Field(
+        description="why it paused itself; null when an operator paused it",
+        examples=["too_many_failures: 150 of the last 200 outcomes"],
+    )
     counts: CountsView
     audience_size: int = Field(description="number of messages planned so far")
     revision: int = Field(description="1, and one more with each edit")

@@ -33,6 +33,7 @@ class StatisticsView(BaseModel):
     """The counts of all mailings together, and of each on this page."""
 
     totals: CountsView
+    ambiguous: int = Field(description="messages of all mailings of which the outcome of a call was ever unknown")
     mailings: list[MailingCountsView]
     next_cursor: str | None = Field(description="where the next page begins; null when there is none")
 
@@ -80,9 +81,10 @@ async def list_statistics(query: Annotated[PageQuery, Query()], parts: PreparedP
     counted = await parts.counts.of_all(page)
     # The totals are the sum of this page as it is answered and of all that is not on it.
     others = await parts.counts.of_all(await mailings.counted_now(without=list(counted)))
-    totals = await parts.store.statistics.totals([*counted.values(), *others.values()], without=[*counted, *others])
+    overall = await parts.store.statistics.overall([*counted.values(), *others.values()], without=[*counted, *others])
     return StatisticsView(
-        totals=totals,
+        totals=overall.counts,
+        ambiguous=overall.ambiguous,
         mailings=[
             MailingCountsView(
                 mailing_id=one.id,

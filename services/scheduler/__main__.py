@@ -48,6 +48,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
                 max_attempts=settings.sender_max_attempts,
                 mend_after=timedelta(seconds=settings.scheduler_mend_after_s),
                 tick=timedelta(seconds=settings.scheduler_tick_s),
+                pause_failure_share=settings.mailing_pause_failure_share,
             )
             tools = Tools(store, Publisher(gateway), backpressure, clock, limits)
             watch = DeadLetterWatch(tools, QueueReader(gateway), differ_s=settings.scheduler_dead_letters_after_s)

@@ -3,10 +3,9 @@
 import structlog
 
 from services.scheduler.chunk import Chunk
-from services.scheduler.tools import PUBLISH_S, Tools
-from shared.broker.publications import event
-from shared.contracts.events import MailingEvent, MailingEventKind
-from shared.errors import BrokerUnavailable
+from services.scheduler.happened import tell
+from services.scheduler.tools import Tools
+from shared.contracts.events import MailingEventKind
 from shared.store.mailing_work import LeasedMailing
 
 log = structlog.get_logger()
@@ -21,11 +20,7 @@ async def complete(leased: LeasedMailing, tools: Tools) -> Chunk | None:
     if not await tools.store.mailing_work.complete(leased, statistics=statistics, now=now):
         return Chunk("complete", 0, look_at=now)
     log.info("mailing.completed", mailing_id=leased.mailing.id, counts=statistics["counts"])
-    happened = MailingEvent(kind=MailingEventKind.COMPLETED, mailing_id=leased.mailing.id, at=now)
-    try:
-        await tools.publisher.publish(event(happened), within_s=PUBLISH_S)
-    except BrokerUnavailable:
-        log.warning("event.dropped", mailing_id=leased.mailing.id, kind=happened.kind)
+    await tell(MailingEventKind.COMPLETED, leased.mailing.id, tools, now)
     return Chunk("complete", 0, look_at=None, released=True)
 
 

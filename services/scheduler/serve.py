@@ -14,6 +14,7 @@ from services.scheduler.fan_out import fan_out
 from services.scheduler.pace import Allowance, allowance
 from services.scheduler.release import mend, release
 from services.scheduler.replay import replay
+from services.scheduler.self_pause import pause_failing
 from services.scheduler.sweep import settle, sweep
 from services.scheduler.tools import LEASE_S, Tools
 from shared.domain.mailing import CANCELLED, PAUSED, RUNNING
@@ -103,8 +104,8 @@ async def _choose_open(leased: LeasedMailing, tools: Tools, allowed: Allowance) 
     limit = min(allowed.commands, tools.limits.chunk_clients)
     mends = min(allowed.mends, tools.limits.chunk_clients)
     unplanned = leased.fan_out is not None and not leased.fan_out.done
-    chunk: Chunk | None = None
-    if running and limit and leased.replays:
+    chunk = await pause_failing(leased, tools) if running else None
+    if running and limit and leased.replays and chunk is None:
         chunk = await replay(leased, tools, limit=limit)
     if running and limit and chunk is None:
         chunk = await release(leased, tools, limit=limit)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from services.scheduler.backpressure import Backpressure
 from shared.broker.publisher import Publisher
+from shared.domain.self_pause import DEFAULT_FAILURE_SHARE
 from shared.runtime.clock import Clock
 from shared.store.store import Store
 
@@ -20,12 +21,14 @@ class Limits:
         max_attempts: attempts that a message gets before it is given up, and again at a replay.
         mend_after: silence after which a message's command is taken for lost.
         tick: longest time before a running mailing is looked at again.
+        pause_failure_share: a mailing pauses itself when more than this part of its outcomes are permanent failures.
     """
 
     chunk_clients: int
     max_attempts: int
     mend_after: timedelta
     tick: timedelta
+    pause_failure_share: float = DEFAULT_FAILURE_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class Checker:
         for one in batch:
             mailing_id = one.message.mailing_id
             mailing, template = mailings.get(mailing_id), templates.get(mailing_id)
+            one.task.generation = mailing.generation if mailing else None
             if mailing_id in mailings and template is None:
                 # The whole audience's trouble, and to be mended by an edit or an update: not their failure.
                 parked.setdefault(Park("mailing_unreadable", now + UNREADABLE_WAIT), []).append(one)

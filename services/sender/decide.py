@@ -7,7 +7,7 @@ from datetime import datetime
 from services.sender.task import ClaimedTask
 from shared.domain.client import zone
 from shared.domain.mailing import RUNNING, Mailing
-from shared.domain.text import MissingAttribute, Template
+from shared.domain.text import MAX_RENDERED_CHARACTERS, MissingAttribute, Template, TextTooLong
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,8 @@ def decide(
         return Go(template.render({**attributes, **claimed.message.fields}))
     except MissingAttribute as error:
         return Fail("missing_attribute", f"the client has no attribute {error.name}")
+    except TextTooLong as error:
+        limit = MAX_RENDERED_CHARACTERS
+        return Fail(
+            "text_too_long", f"with the client's attributes it has {error.characters} characters, above {limit}"
+        )

@@ -26,6 +26,7 @@ from services.sender.prefetch import Prefetch, least_prefetch, limited_prefetch
 from services.sender.provider.provider import Provider
 from services.sender.rate import Rate
 from services.sender.record import Finished, Recorder
+from services.sender.tally import Tally
 from services.sender.task import ClaimedTask, Task
 from services.sender.watch import watch_pause, watch_senders
 from shared.broker.consumer import Consumer
@@ -109,6 +110,7 @@ class Pipeline:
         self._consumer = Consumer(
             consuming, SEND_QUEUE, prefetch=tuning.first_prefetch, on_delivery=self._intake.take_over
         )
+        self._tally = Tally(store.outcomes, clock)
         self._recorder = Recorder(
             statuses,
             self._follower,
@@ -117,6 +119,7 @@ class Pipeline:
             batch_wait_s=tuning.batch_wait_s,
             report_store=report_store,
             judge=self._rejudge,
+            count=self._tally.count,
         )
         self._judge = Judge(
             store,
@@ -193,6 +196,7 @@ class Pipeline:
             working = [
                 group.create_task(self._deliverer.run()),
                 group.create_task(self._recorder.run()),
+                group.create_task(self._tally.run()),
                 group.create_task(self._prefetch.run()),
                 group.create_task(watch_senders(self._rate, self._queues)),
                 group.create_task(watch_pause(self._provider_state, self._breaker.pause)),

@@ -12,7 +12,7 @@ from services.sender.containment import one_by_one
 from services.sender.follow import Follower, dead_letter, retry
 from services.sender.task import Task
 from shared.broker.publisher import Publication
-from shared.domain.message import DEAD, RETRYING
+from shared.domain.message import DEAD, RETRYING, Outcome
 from shared.domain.retry import RetryStep
 from shared.runtime.clock import Clock
 from shared.store.connection import until_answered
@@ -53,8 +53,13 @@ class Recorder:
         batch_wait_s: float,
         report_store: Callable[[str], None],
         judge: Callable[[list[Task]], Awaitable[None]],
+        count: Callable[[Task, Outcome], None] = lambda _task, _outcome: None,
     ) -> None:
-        """`judge` takes the tasks whose record matched nothing: the claim was lost, or the answer to this was."""
+        """
+        Args:
+            judge: takes the tasks whose record matched nothing: the claim was lost, or the answer to this was.
+            count: told of every outcome that was recorded.
+        """
         self._statuses = statuses
         self._follower = follower
         self._clock = clock
@@ -62,6 +67,7 @@ class Recorder:
         self._batch_wait_s = batch_wait_s
         self._report_store = report_store
         self._judge = judge
+        self._count = count
         self._queue: asyncio.Queue[Finished] = asyncio.Queue()
 
     def put(self, finished: Finished) -> None:
@@ -102,6 +108,8 @@ class Recorder:
         )
         if matched == len(batch):
             self._follower.follow((one.task, one.what_follows()) for one in batch)
+            for one in batch:
+                self._count(one.task, one.record.attempt.outcome)
             return
         for one in batch:
             one.task.recover = True

@@ -16,11 +16,15 @@ START_LIMIT_S = 15.0  # no try starts at or after this age, so that it has time 
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """A send command, the delivery to settle, and whether it is recovering: it then finishes what it finds."""
+    """A send command, the delivery to settle, and whether it is recovering: it then finishes what it finds.
+
+    `generation` is that of the mailing as it was read after the claim; None before.
+    """
 
     command: SendCommand
     delivery: Delivery
     recover: bool
+    generation: int | None = None
 
     @property
     def message_id(self) -> int:

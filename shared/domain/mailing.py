@@ -77,7 +77,8 @@ class Mailing:
     all senders together, None for no bound. `revision` counts edits, from 1. `started` tells whether it ever ran,
     `closed_at` when the scheduler took note that its end had passed, `fan_out_done` whether every client of the
     audience has a message. `statistics` are the frozen ones, None while there are none. `request_id` is of the request
-    that acted on it last, for the logs of all that it brings about.
+    that acted on it last, for the logs of all that it brings about. `generation` counts how often the count of its
+    outcomes has begun anew, by which it judges whether to pause itself: at each resume, and when it runs again.
     """
 
     id: int
@@ -99,6 +100,7 @@ class Mailing:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     fan_out_done: bool = False
+    generation: int = 0
 
 
 def check_times(start_at: datetime, end_at: datetime, now: datetime) -> None:

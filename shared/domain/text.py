@@ -12,6 +12,9 @@ from shared.domain.client import ATTRIBUTE_NAME, check_text
 from shared.errors import InvalidInput
 
 MAX_TEXT_CHARACTERS = 2_000
+MAX_RENDERED_CHARACTERS = 4_000
+"""Of the text for one client. Attributes of a thousand characters, each used many times, could make it a megabyte."""
+
 PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
@@ -21,6 +24,14 @@ class MissingAttribute(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class TextTooLong(Exception):
+    """With the client's attributes put in, the text is longer than `MAX_RENDERED_CHARACTERS`: it has `characters`."""
+
+    def __init__(self, characters: int) -> None:
+        super().__init__(characters)
+        self.characters = characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +54,19 @@ class Template:
         return frozenset(piece.name for piece in self.pieces if isinstance(piece, Placeholder))
 
     def render(self, attributes: Mapping[str, str]) -> str:
-        """The text for one client.
+        """The text for one client, of at most `MAX_RENDERED_CHARACTERS`.
 
         Raises:
             MissingAttribute: an attribute without a fallback is absent or empty.
+            TextTooLong: it is longer.
         """
-        return "".join(
+        values = [
             piece if isinstance(piece, str) else _value(piece, attributes.get(piece.name)) for piece in self.pieces
-        )
+        ]
+        characters = sum(map(len, values))
+        if characters > MAX_RENDERED_CHARACTERS:
+            raise TextTooLong(characters)
+        return "".join(values)
 
 
 def _value(placeholder: Placeholder, value: str | None) -> str:

@@ -57,6 +57,14 @@ class Settings(BaseSettings):
         description="HTTP statuses by which the provider says for certain that it has not accepted, for now",
     )
 
+    mailing_pause_failure_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="a mailing pauses itself when more than this part of its last outcomes are permanent failures; "
+        "1: never",
+    )
+
     sender_max_attempts: int = Field(6, ge=1, le=100, description="attempts before a message is given up")
     sender_batch_size: int = Field(200, ge=1, le=1_000, description="messages claimed or recorded in one update")
     sender_batch_wait_ms: float = Field(20.0, ge=0, le=1_000, description="longest wait for a batch to fill, ms")

@@ -6,6 +6,7 @@ from pymongo import ASCENDING, IndexModel
 from shared.store.connection import Document, translate_errors
 
 IDEMPOTENCY_KEPT_S = 24 * 3_600
+OUTCOMES_KEPT_S = 24 * 3_600  # after the last one of a mailing
 
 INDEXES: dict[str, list[IndexModel]] = {
     "clients": [
@@ -24,6 +25,9 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
         # The page of a mailing's messages in the order of their ids, at any depth.
         IndexModel([("mailing_id", ASCENDING), ("_id", ASCENDING)], name="page"),
+    ],
+    "outcomes": [
+        IndexModel([("counted_at", ASCENDING)], name="kept", expireAfterSeconds=OUTCOMES_KEPT_S),
     ],
     "idempotency_keys": [
         IndexModel([("created_at", ASCENDING)], name="kept", expireAfterSeconds=IDEMPOTENCY_KEPT_S),

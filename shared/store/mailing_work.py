@@ -183,6 +183,33 @@ class MailingWork:
         )
         return bool(written.matched_count)
 
+    async def pause(self, leased: LeasedMailing, *, reason: str, now: datetime) -> bool:
+        """Pause a running mailing, and give the lease back: under the lease, and unless an operator has acted on it.
+
+        Returns:
+            Whether it was paused; False when it is not as leased any more: it was paused, resumed, closed or cancelled.
+        """
+        generation = leased.mailing.generation
+        written = await self._collection.update_one(
+            {
+                "_id": leased.mailing.id,
+                "lease.token": leased.token,
+                "status": RUNNING.value,
+                "closed_at": None,
+                "generation": generation or {"$in": [0, None]},
+            },
+            {
+                "$set": {
+                    "status": PAUSED.value,
+                    "pause_reason": reason,
+                    "updated_at": now,
+                    "look_at": now,
+                    "lease": None,
+                }
+            },
+        )
+        return bool(written.matched_count)
+
     async def ended_lately(self, now: datetime) -> list[Mailing]:
         """Completed and cancelled mailings that nobody looks after any more, changed within `LATELY`."""
         found = self._collection.find(
@@ -199,7 +226,10 @@ class MailingWork:
         """An open message was found in a mailing that is over: a completed one runs again, a cancelled is swept."""
         await self._collection.update_one(
             {"_id": mailing.id, "status": COMPLETED.value},
-            {"$set": {"status": RUNNING.value, "statistics": None, "look_at": now, "updated_at": now}},
+            {
+                "$set": {"status": RUNNING.value, "statistics": None, "look_at": now, "updated_at": now},
+                "$inc": {"generation": 1},
+            },
         )
         await self._collection.update_one({"_id": mailing.id, "status": CANCELLED.value}, {"$set": {"look_at": now}})
 

@@ -153,10 +153,13 @@ class Mailings:
         settings: Document = {"updated_at": now, "look_at": look_at, "request_id": request_id, **(times or {})}
         query = _as_seen(seen)
         update: Document = {"$set": settings}
+        increments: Document = {}
         if status is not None:
             settings |= {"status": status.value, "pause_reason": pause_reason}
             if status is CANCELLED:
                 settings["replays"] = []
+            if seen.status is PAUSED:
+                increments["generation"] = 1
         if edits:
             settings |= {name: document_value(value) for name, value in edits.items()}
             settings["revision"] = seen.revision + 1
@@ -167,8 +170,10 @@ class Mailings:
             before = {name: document_value(getattr(seen, name)) for name in edits}
             revision: Document = {"revision": seen.revision + 1, "at": now, "before": before}
             update["$push"] = {"revisions": revision}
-            update["$inc"] = {"revisions_bytes": len(BSON.encode(revision))}
+            increments["revisions_bytes"] = len(BSON.encode(revision))
             query["revisions_bytes"] = {"$not": {"$gt": MAX_REVISIONS_BYTES}}
+        if increments:
+            update["$inc"] = increments
         document = await self._collection.find_one_and_update(
             query, update, projection=WITHOUT_HISTORY, return_document=ReturnDocument.AFTER
         )
@@ -193,11 +198,13 @@ class Mailings:
         # A replay that is done is known by the moment it was asked for.
         others = {last_place: {"$exists": False}, "replays.asked_at": {"$ne": replay.asked_at}}
         settings: Document = {"updated_at": now, "look_at": now, "request_id": request_id}
+        update: Document = {"$set": settings, "$push": {"replays": replay_document(replay)}}
         if seen.status is COMPLETED:
             settings |= {"status": RUNNING.value, "statistics": None}
+            update["$inc"] = {"generation": 1}
         document = await self._collection.find_one_and_update(
             _as_seen(seen) | others,
-            {"$set": settings, "$push": {"replays": replay_document(replay)}},
+            update,
             projection=WITHOUT_HISTORY,
             return_document=ReturnDocument.AFTER,
         )

@@ -74,23 +74,32 @@ class Statistics:
         return {int(group["_id"]): group["count"] for group in groups if group["_id"] is not None}
 
     async def totals(self, mailings_open: Collection[MailingCounts], *, without: Collection[int] = ()) -> Counts:
+        """The counts by status of `overall`."""
+        return (await self.overall(mailings_open, without=without)).counts
+
+    async def overall(
+        self, mailings_open: Collection[MailingCounts], *, without: Collection[int] = ()
+    ) -> MailingCounts:
         """The counts of all mailings together: the frozen ones summed by the store, and the given open ones.
 
         Args:
             without: ids of mailings whose frozen counts are left out, since they are among the given ones.
         """
-        totals = no_counts()
-        sums = {status: {"$sum": f"$statistics.counts.{status}"} for status in totals}
+        overall = MailingCounts()
+        sums: Document = {status: {"$sum": f"$statistics.counts.{status}"} for status in overall.counts}
+        sums["ambiguous"] = {"$sum": "$statistics.ambiguous"}
         frozen: Document = {"statistics": {"$ne": None}, "deleted_at": None}
         if without:
             frozen["_id"] = {"$nin": list(without)}
         async for group in self._mailings.aggregate([{"$match": frozen}, {"$group": {"_id": None, **sums}}]):
-            for status in totals:
-                totals[status] += group[status]
+            for status in overall.counts:
+                overall.counts[status] += group[status]
+            overall.ambiguous += group["ambiguous"]
         for one in mailings_open:
             for status, count in one.counts.items():
-                totals[status] += count
-        return totals
+                overall.counts[status] += count
+            overall.ambiguous += one.ambiguous
+        return overall
 
     async def whole(self, mailing_id: int) -> Document:
         """Everything that is told of one mailing, in the form in which it is frozen and answered.

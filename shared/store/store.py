@@ -11,6 +11,7 @@ from shared.store.mailing_work import MailingWork
 from shared.store.mailings import Mailings
 from shared.store.message_statuses import MessageStatuses
 from shared.store.messages import Messages
+from shared.store.outcomes import Outcomes
 from shared.store.provider_state import ProviderState
 from shared.store.sequences import Sequences
 from shared.store.statistics import Statistics
@@ -29,6 +30,7 @@ class Store:
         self.mailing_work = MailingWork(self._database)
         self.messages = Messages(self._database)
         self.message_statuses = MessageStatuses(self._database)
+        self.outcomes = Outcomes(self._database)
         self.statistics = Statistics(self._database)
         self.dead_letter_state = DeadLetterState(self._database)
         self.provider_state = ProviderState(self._database)

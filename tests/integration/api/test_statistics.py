@@ -69,7 +69,7 @@ async def test_the_totals_are_those_of_all_mailings_wherever_the_page_is(api: ht
     for mailing in running:
         await plan(store, mailing, [SENT, QUEUED, UNKNOWN])
     completed = await running_mailing(store, name="completed")
-    await plan(store, completed, [SENT, FAILED])
+    await plan(store, completed, [SENT, UNKNOWN, FAILED])
     await complete(store, completed)
     deleted = await running_mailing(store, name="deleted")
     await plan(store, deleted, [SENT])
@@ -88,6 +88,9 @@ async def test_the_totals_are_those_of_all_mailings_wherever_the_page_is(api: ht
     summed = {status: sum(one["counts"][status] for one in whole["mailings"]) for status in NONE}
     assert whole["totals"] == summed
     assert [page["totals"] for page in pages] == [summed] * len(pages)
+    ambiguous = sum(one["ambiguous"] for one in whole["mailings"])
+    assert ambiguous >= 4, "three of running mailings, one that is frozen"
+    assert [page["ambiguous"] for page in pages] == [ambiguous] * len(pages)
 
 
 async def test_the_counts_add_up_in_every_answer_while_messages_move(api: httpx.AsyncClient, store: Store) -> None:

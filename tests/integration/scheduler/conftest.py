@@ -11,7 +11,7 @@ from tests.integration.sender.planting import Planting, planting
 from tests.support.isolation import fresh_database, fresh_vhost
 
 QUEUES = ("messages.send", "messages.dead", "scheduler.wakeups")
-COLLECTIONS = ("clients", "mailings", "messages", "state")
+COLLECTIONS = ("clients", "mailings", "messages", "outcomes", "state")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -117,6 +117,21 @@ async def test_a_missing_attribute_fails_with_its_reason_and_a_dead_letter(
     assert await called(control) == 0
 
 
+async def test_a_text_that_attributes_make_too_long_fails_with_its_reason_and_a_dead_letter(
+    world: Planting, senders: Senders, control: aiohttp.ClientSession
+) -> None:
+    mailing_id = await world.mailing(text="{a} and {a}, {a} and {a}")
+    message_id = await world.message(mailing_id, fields={"a": "x" * 1_000})
+
+    found = await send(world, senders, message_id)
+
+    assert (found["status"], found["attempt"], found["reason"]) == ("failed", 1, "text_too_long")
+    assert "4012 characters" in found["attempts"][0]["error"]
+    [letter] = await world.letters()
+    assert letter.headers["x-mailrun-reason"] == "text_too_long"
+    assert await called(control) == 0
+
+
 async def test_an_edited_text_and_a_new_attribute_are_what_is_sent(
     world: Planting, senders: Senders, control: aiohttp.ClientSession
 ) -> None:

@@ -31,6 +31,7 @@ HOT: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
     "clients by code": ("clients", {"operator_code": "900", "_id": LATER}, "_id", "operator_code"),
     "clients by tag": ("clients", {"tags": "vip", "_id": LATER}, "_id", "tags"),
     "due to start": ("mailings", {"status": "scheduled", "start_at": PAST, "fan_out": None}, None, "start"),
+    "outcomes of a mailing": ("outcomes", {"_id": 1, "generation": 0}, None, "_id_"),
     "to be looked at": ("mailings", {"look_at": PAST}, None, "look"),
 }
 

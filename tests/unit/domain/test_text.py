@@ -4,7 +4,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.domain.text import MAX_TEXT_CHARACTERS, MissingAttribute, Placeholder, Template, parse_text
+from shared.domain.text import (
+    MAX_RENDERED_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    MissingAttribute,
+    Placeholder,
+    Template,
+    TextTooLong,
+    parse_text,
+)
 from shared.errors import InvalidInput, MailrunError
 
 NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,15}\Z")
@@ -156,3 +164,19 @@ def test_a_missing_attribute_is_named_and_is_no_error_of_the_operators() -> None
         Template(("a ", Placeholder("city", None))).render({"name": "x", "city": ""})
     assert refused.value.name == "city"
     assert not isinstance(refused.value, InvalidInput | MailrunError)
+
+
+@pytest.mark.parametrize("character", ["a", "я", "👋"])
+def test_attributes_may_make_a_text_so_long_and_no_longer(character: str) -> None:
+    template = parse_text("{a}{a}{a}{a}{b|}")
+    longest = character * (MAX_RENDERED_CHARACTERS // 4)
+
+    assert template.render({"a": longest}) == longest * 4
+    with pytest.raises(TextTooLong) as refused:
+        template.render({"a": longest, "b": "!"})
+    assert refused.value.characters == MAX_RENDERED_CHARACTERS + 1
+    assert not isinstance(refused.value, InvalidInput | MailrunError)
+
+
+def test_a_text_without_attributes_is_never_too_long() -> None:
+    assert MAX_TEXT_CHARACTERS <= MAX_RENDERED_CHARACTERS

@@ -30,6 +30,13 @@ def test_a_missing_attribute_fails_the_message_and_says_which() -> None:
     assert decision == Fail("missing_attribute", "the client has no attribute name")
 
 
+def test_a_text_that_attributes_make_too_long_fails_the_message_and_says_how_long() -> None:
+    one = claimed(fields={"a": "x" * 1_000})
+    decision = decide(one, mailing(), {}, parse_text("{a}{a}{a}{a}!"), NOW)
+
+    assert decision == Fail("text_too_long", "with the client's attributes it has 4001 characters, above 4000")
+
+
 def test_a_client_who_is_gone_is_cancelled() -> None:
     assert decide(claimed(), mailing(), None, HELLO, NOW) == Cancel("client_gone")
 

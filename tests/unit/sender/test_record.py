@@ -26,6 +26,7 @@ class Recording:
         self.events: list[str] = []
         self.publications: list[Publication] = []
         self.judged: list[Task] = []
+        self.counted: list[tuple[int, Outcome]] = []
         self.lost: set[int] = set()
         self.poison: set[int] = set()
         self.unpublishable = False
@@ -42,6 +43,7 @@ class Recording:
             batch_wait_s=0.005,
             report_store=lambda _: None,
             judge=self._judge,
+            count=lambda one, outcome: self.counted.append((one.message_id, outcome)),
         )
 
     async def record(self, records: Sequence[Record], *, token: str, now: datetime) -> int:
@@ -92,6 +94,7 @@ async def test_one_update_for_a_batch_of_one_token() -> None:
     await recording.until_empty()
 
     assert recording.events == ["recorded [1, 2, 3] under aaaa", "recorded [4] under bbbb"]
+    assert recording.counted == [(message_id, Outcome.REFUSED) for message_id in (1, 2, 3, 4)]
 
 
 async def test_a_retry_is_published_with_the_next_attempt_after_the_record() -> None:
@@ -139,7 +142,7 @@ async def test_a_record_that_matches_nothing_sends_its_batch_to_be_judged_as_rec
 
     assert recording.judged == [first, second]
     assert first.recover and second.recover
-    assert recording.publications == []
+    assert recording.publications == recording.counted == []
     assert len(recording.hand) == 2  # they are not settled before they are judged
 
 
