@@ -47,7 +47,7 @@ format: install ## write the code in the one format, repair what the linter can 
 
 test: packages install ## all tests: units, against real servers, all services together, and in containers where there is Docker
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PROOFS:%=--ignore=%) $(TESTS)
-	$(PYTEST) -n $(WORKERS) --dist load $(PROOFS:%=--ignore=%) tests/chaos
+	$(PYTEST) $(PROOFS:%=--ignore=%) tests/chaos
 	@$(MAKE) --no-print-directory test-containers
 
 proofs: packages install ## the long proofs that `make test` leaves out (about half an hour)
