@@ -12,10 +12,11 @@ CODE := services shared deploy tests
 RABBITMQ := $(if $(AMQP_URL),,packages)
 # The longest first, so that no worker is left alone with them at the end.
 TESTS := tests/e2e tests/integration tests/unit
-# Proofs that take minutes each: `make proofs`, `make chaos`.
+# What takes minutes each: `make proofs`; the crash points, an hour in all, are run by `make chaos`.
 PROOFS := tests/e2e/test_mending.py tests/e2e/test_edits.py tests/e2e/test_self_pause.py \
 	tests/integration/protocol/test_mistakes.py tests/integration/scheduler/test_walks_killed.py \
-	tests/chaos/test_crash_points.py tests/chaos/test_outage.py
+	tests/chaos/test_outage.py
+LONG := $(PROOFS) tests/chaos/test_crash_points.py
 # The tests wait more than they compute: three processes on two cores.
 WORKERS ?= 3
 PYTEST := $(BOUND) $(PYTHON) -m pytest
@@ -46,18 +47,20 @@ format: install ## write the code in the one format, repair what the linter can 
 	$(PYTHON) -m ruff check --fix $(CODE)
 
 test: packages install ## all tests: units, against real servers, all services together, and in containers where there is Docker
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PROOFS:%=--ignore=%) $(TESTS)
-	$(PYTEST) $(PROOFS:%=--ignore=%) tests/chaos
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG:%=--ignore=%) $(TESTS)
+	$(PYTEST) $(LONG:%=--ignore=%) tests/chaos
 	@$(MAKE) --no-print-directory test-containers
 
-proofs: packages install ## the long proofs that `make test` leaves out (about half an hour)
+proofs: packages install ## the long proofs that `make test` leaves out
 	$(PYTEST) -n $(WORKERS) --dist load $(PROOFS)
 
 model: packages install ## the protocol's random machine at length (EXAMPLES=2000)
 	EXAMPLES=$(EXAMPLES) $(PYTEST) tests/integration/protocol/test_protocol.py
 
 chaos: packages install ## the fault campaign: SEEDS=100 random runs, then crash points and provider faults
-	$(BOUND) $(PYTHON) -m tests.chaos --seeds $(SEEDS)
+	$(BOUND) $(PYTHON) -m tests.chaos --seeds $(SEEDS) --workers $(WORKERS) --results .local/chaos.jsonl
+	$(BOUND) $(PYTHON) -m tests.chaos.crash_points --workers $(WORKERS) --results .local/chaos.jsonl
+	$(BOUND) $(PYTHON) -m tests.chaos --provider-faults --workers $(WORKERS) --results .local/chaos.jsonl
 
 chaos-cluster: install ## a cluster of three RabbitMQ nodes in containers: one killed, stopped, cut off
 	$(BOUND) $(PYTHON) -m tests.chaos.cluster
