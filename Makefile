@@ -58,6 +58,7 @@ model: packages install ## the protocol's random machine at length (EXAMPLES=200
 	EXAMPLES=$(EXAMPLES) $(PYTEST) tests/integration/protocol/test_protocol.py
 
 chaos: packages install ## the fault campaign: SEEDS=100 random runs, then crash points and provider faults
+	@mkdir -p .local
 	$(BOUND) $(PYTHON) -m tests.chaos --seeds $(SEEDS) --workers $(WORKERS) --results .local/chaos.jsonl
 	$(BOUND) $(PYTHON) -m tests.chaos.crash_points --workers $(WORKERS) --results .local/chaos.jsonl
 	$(BOUND) $(PYTHON) -m tests.chaos --provider-faults --workers $(WORKERS) --results .local/chaos.jsonl
