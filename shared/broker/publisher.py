@@ -23,6 +23,10 @@ RETRY_WAIT_S = 0.5
 log = structlog.get_logger()
 
 
+class Refused(BrokerUnavailable):
+    """The broker has said for certain that it has not taken it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """A body and where it goes."""
@@ -51,20 +55,22 @@ class Publisher:
             within_s: time for all tries, seconds.
 
         Returns:
-            Whether it may be there twice: a try before the last was not confirmed.
+            Whether it may be there twice: a try before the last was neither confirmed nor refused.
 
         Raises:
             BrokerUnavailable: it was not confirmed within the time. It may be in the queue all the same.
         """
         cause: BaseException | None = None
+        may_be_there = False
         try:
             async with asyncio.timeout(within_s), self._slots:
                 while True:
                     try:
                         await self._try(publication)
-                        return cause is not None
+                        return may_be_there
                     except BrokerUnavailable as error:
                         cause = error
+                        may_be_there = may_be_there or not isinstance(error, Refused)
                         await asyncio.sleep(RETRY_WAIT_S)
         except TimeoutError as error:
             why = f": {describe(cause)}" if cause else ""
@@ -102,7 +108,7 @@ class Publisher:
             # Returned as unroutable or not found (deleted by hand), or refused with a nack.
             log.warning("publish.refused", routing_key=publication.routing_key, error=describe(error))
             await self._gateway.declare_again()
-            raise BrokerUnavailable(f"refused: {describe(error)}") from error
+            raise Refused(describe(error)) from error
         except BaseException as error:
             if is_loss(error):
                 raise BrokerUnavailable(describe(error)) from error

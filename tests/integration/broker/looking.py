@@ -18,6 +18,15 @@ async def declared(management_url: str, vhost: str, kind: str) -> list[dict[str,
         return list(answer.raise_for_status().json())
 
 
+async def recreate(management_url: str, vhost: str, user: str) -> None:
+    """Delete a virtual host with all that is in it, and make it anew."""
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, base_url=f"{management_url}/api") as management:
+        (await management.delete(f"/vhosts/{vhost}")).raise_for_status()
+        (await management.put(f"/vhosts/{vhost}", json={})).raise_for_status()
+        (await management.put(f"/permissions/{vhost}/{user}", json=everything)).raise_for_status()
+
+
 async def delete(amqp_url: str, *, queue: str | None = None, exchange: str | None = None) -> None:
     """Delete a queue or an exchange, as somebody at the console might."""
     async with await aio_pika.connect(amqp_url) as connection:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +14,7 @@ from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import SEND_QUEUE, ExchangeName, Topology
 from tests.integration.broker.conftest import Vhost
 from tests.integration.broker.consuming import Taker, consuming, is_empty, until_all_is_taken
-from tests.integration.broker.looking import delete, depth
+from tests.integration.broker.looking import delete, depth, recreate
 from tests.integration.broker.relay import Relay
 from tests.support.eventually import eventually
 
@@ -205,6 +206,28 @@ async def until_taken(takers: tuple[Taker, ...], numbers: range) -> None:
         return set().union(*(taker.numbers for taker in takers)) >= set(numbers)
 
     await eventually(taken, f"{len(numbers)} are taken", within_s=60)
+
+
+async def test_a_virtual_host_that_is_deleted_and_made_anew_is_declared_and_consumed(either_vhost: Vhost) -> None:
+    reports: list[str] = []
+    async with (
+        Gateway(either_vhost.amqp_url, name="consumer", report=reports.append) as gateway,
+        Gateway(either_vhost.amqp_url, name="publisher", report=lambda _: None) as publishing,
+    ):
+        publisher = Publisher(publishing)
+        taker = Taker()
+        async with consuming(gateway, taker, prefetch=10):
+            await publish(publisher, range(5))
+            await taker.until(set(range(5)))
+
+            # When the virtual host is deleted and made anew
+            user = urlsplit(either_vhost.amqp_url).username or "guest"
+            await recreate(either_vhost.management_url, either_vhost.name, user)
+
+            # Then all is there again, and is consumed
+            await publish(publisher, range(5, 10))
+            await taker.until(set(range(10)))
+    assert [report for report in reports if report.startswith("away")]
 
 
 async def test_in_silence_it_begins_anew_and_with_something_in_hand_it_does_not(

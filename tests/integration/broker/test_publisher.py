@@ -84,6 +84,29 @@ async def test_what_was_deleted_by_hand_is_declared_again_and_published_to(
     assert relay.connections == 1 or what == "exchange"
 
 
+async def test_it_says_whether_a_publication_may_be_there_twice(vhost: Vhost, relay: Relay, gateway: Gateway) -> None:
+    # Given one that is confirmed at once, and one that is refused first: they are there once
+    publisher = Publisher(gateway)
+    assert not await publisher.publish(command(1), within_s=20)
+    await delete(vhost.amqp_url, queue=SEND_QUEUE)
+    assert not await publisher.publish_all([command(2)], within_s=20)
+
+    # When the broker takes one and its answer is lost
+    relay.silence(answers_only=True)
+    publishing = asyncio.create_task(publisher.publish_all([command(3)], within_s=60))
+
+    async def is_there() -> bool:
+        return await depth(vhost.amqp_url, SEND_QUEUE) == 2
+
+    await eventually(is_there, "it is there", within_s=20)
+    relay.cut()
+    relay.speak()
+
+    # Then it is there twice, and that is said
+    assert await publishing
+    assert sorted(int(one.body) for one in await empty(vhost.amqp_url, SEND_QUEUE)) == [2, 3, 3]
+
+
 async def test_what_nothing_is_bound_to_is_unavailable_in_time(gateway: Gateway) -> None:
     publisher = Publisher(gateway)
     began_at_s = time.monotonic()

@@ -1,6 +1,7 @@
 """A node that is killed (kill -9) and comes back: nothing that was confirmed is lost, and everybody goes on."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -141,3 +142,25 @@ async def test_a_gateway_is_back_soon_after_its_node(
     ready_at_s = time.monotonic()
     await gateway.connection(within_s=30)
     assert time.monotonic() - ready_at_s < 15
+
+
+async def test_a_node_that_comes_back_with_an_empty_disk_is_declared_and_consumed(
+    killed_node: PrivateRabbit, gateway: Gateway
+) -> None:
+    # Given a consumer that has had commands
+    await Publisher(gateway).publish_all(map(command, range(5)), within_s=60)
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=50) as consumer:
+        await eventually(lambda: asyncio.sleep(0, len(taker.deliveries) == 5), "they are in hand")
+
+        # When the node is killed and its disk is wiped
+        killed_node.kill()
+        shutil.rmtree(killed_node.log.parent / "data")
+        killed_node.spawn()
+        await asyncio.to_thread(killed_node.wait_until_ready)
+
+        # Then what is published now is consumed, and what was lost is for others to publish again
+        await Publisher(gateway).publish_all(map(command, range(5, 10)), within_s=BACK_WITHIN_S)
+        await taker.until(set(range(10)))
+        await until_all_is_taken(killed_node.amqp_url, consumer, taker)
+    assert len(taker.deliveries) == 10
