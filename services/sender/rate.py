@@ -107,7 +107,7 @@ class Rate:
             finished_per_s: calls that ended in the last second, or are about to: what the rate is taken for when there
                 is none.
         """
-        if self._cut is not None and started_at_s < self._cut.at_s:
+        if self._cut is not None and started_at_s <= self._cut.at_s:
             return
         before_per_s = self.per_s(now_s)
         if before_per_s is None:
