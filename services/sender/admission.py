@@ -71,8 +71,13 @@ class Admission:
             return LOOK_AGAIN_S
         return None if held else 0.0
 
-    def learn(self, verdict: Verdict, answer: Answer, *, started_at_s: float) -> None:
-        """Learn from what became of a call."""
+    def learn(self, verdict: Verdict, answer: Answer, *, started_at_s: float, calling: int) -> None:
+        """Learn from what became of a call.
+
+        Args:
+            started_at_s: when it began.
+            calling: calls under way, this one among them: as many would soon have been finished.
+        """
         self.breaker.hear(verdict)
         if not verdict.called:
             return
@@ -80,7 +85,7 @@ class Admission:
         self._concurrency.hear(now_s, started_at_s=started_at_s, overloaded=verdict.overloaded)
         pause_s = asked_pause_s(verdict, answer)
         if pause_s or answer.http_status == TOO_MANY_REQUESTS:
-            finished_per_s = self.ended_lately() / LATELY_S
+            finished_per_s = max(self.ended_lately() / LATELY_S, calling)
             self._rate.cut(now_s, started_at_s=started_at_s, pause_s=pause_s, finished_per_s=finished_per_s)
 
     def note_end(self) -> None:

@@ -163,7 +163,7 @@ class Deliverer:
             error=answer.error,
             request_id=ready.claimed.task.command.request_id,
         )
-        self._admission.learn(verdict, answer, started_at_s=started_at_s)
+        self._admission.learn(verdict, answer, started_at_s=started_at_s, calling=self._calling)
         if await self._must_wait(verdict, answer):
             await self._give_back.put_off([ready.claimed], reason=verdict.reason or "refused")
             return

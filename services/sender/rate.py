@@ -104,9 +104,10 @@ class Rate:
         Args:
             started_at_s: when the call began that was refused.
             pause_s: how long the provider is left alone from now.
-            finished_per_s: calls that ended in the last second: what the rate is taken for when there is none.
+            finished_per_s: calls that ended in the last second, or are about to: what the rate is taken for when there
+                is none.
         """
-        if self._cut is not None and started_at_s < self._cut.at_s:
+        if self._cut is not None and started_at_s <= self._cut.at_s:
             return
         before_per_s = self.per_s(now_s)
         if before_per_s is None:

@@ -394,3 +394,12 @@ async def test_a_second_try_is_a_call_more_and_needs_the_rates_leave() -> None:
     assert not call.may_try_again()
     delivering.clock.pass_s(0.11)
     assert call.may_try_again()
+
+
+async def test_a_refusal_of_the_very_first_calls_counts_those_under_way_too() -> None:
+    busy = Answer(429, b"", None, started=True, written=True, latency_ms=5)
+    delivering = Delivering(answers(busy), concurrency=16, rate=(rate := Rate(None)))
+    for message_id in range(1, 17):
+        delivering.deliverer.put(ready(message_id))
+    await delivering.until(lambda: delivering.ended == 16)
+    assert rate.per_s(delivering.clock.monotonic_s()) == 8
