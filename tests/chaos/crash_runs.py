@@ -18,12 +18,16 @@ from tests.support.eventually import eventually
 
 CLIENTS = 24
 LATENCY_S = 0.3
+MANY_CLIENTS = 60
 SLOW_S = 1.2  # so that commands wait for a sender that is busy
+LOW_RATE_PER_S = 3
 SLOW_ANSWER_S = 1.5  # so that a process that wakes up meets a second attempt under way
 REACHED_WITHIN_S = 60.0
 TAKEN_OVER_WITHIN_S = 150.0
 WATCHED_S = 1.0
 LEASE_S = 12.0  # in place of a minute, during which nothing happens; still far more than a chunk takes here
+BEHIND_SLOW_CALLS = frozenset({"paused behind slow calls", "purged"})
+AT_A_LOW_RATE = frozenset({"ended", "paused", "deleted", "client deleted", "client opted out"})
 REFUSED = {"kind": "status", "code": 500, "times": 8}
 REJECTED = {"kind": "status", "code": 400, "times": 8}
 NOT_LET_IN = {"kind": "status", "code": 401, "times": 2}
@@ -91,12 +95,14 @@ async def run_point(
 
 
 async def _begin(point: Point, rig: Rig, operator: Operator, on_unknown: str) -> Kept:
-    faults = [PROVIDER_FAULTS[point.scenario]] if point.scenario in PROVIDER_FAULTS else []
-    await rig.set_faults(*faults, latency_s=SLOW_S if point.scenario == "paused behind slow calls" else LATENCY_S)
-    audience = rig.make_large_audience(CLIENTS)
-    slowly = 4 if point.scenario in ("ended", "paused", "deleted", "client deleted", "client opted out") else None
+    scenario = point.scenario
+    faults = [PROVIDER_FAULTS[scenario]] if scenario in PROVIDER_FAULTS else []
+    await rig.set_faults(*faults, latency_s=SLOW_S if scenario in BEHIND_SLOW_CALLS else LATENCY_S)
+    audience = rig.make_large_audience(MANY_CLIENTS if scenario in BEHIND_SLOW_CALLS else CLIENTS)
+    rate_per_s = LOW_RATE_PER_S if scenario in AT_A_LOW_RATE else None
+    text = f"text of {audience.tag}"
     return await operator.create(
-        audience, f"text of {audience.tag}", starts_in_s=0.5, lasts_s=600, on_unknown=on_unknown, rate_per_s=slowly
+        audience, text, starts_in_s=0.5, lasts_s=600, on_unknown=on_unknown, rate_per_s=rate_per_s
     )
 
 
@@ -117,7 +123,7 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
             await operator.resume(kept)
         case "ended":
             await _until_sent(evidence, 4)
-            await operator.edit_end(kept, in_s=2)
+            await operator.edit_end(kept, in_s=3)
         case "deleted":
             await _until_sent(evidence, 4)
             await operator.delete(kept)
@@ -131,7 +137,7 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
             await _until_completed(evidence)
             await operator.replay(kept)
         case "purged":
-            await _until_sent(evidence, 1)
+            await eventually(lambda: _some_are_claimed(evidence), "messages are claimed", every_s=0.1)
             await rig.purge(SEND_QUEUE)
         case "letters purged":
             await _until_completed(evidence)
@@ -200,6 +206,10 @@ async def _until_sent(evidence: Evidence, count: int) -> None:
         return sum(one["status"] == "sent" for one in evidence.messages()) >= count
 
     await eventually(some_are, f"{count} messages are sent", every_s=0.2)
+
+
+async def _some_are_claimed(evidence: Evidence) -> bool:
+    return bool(evidence.claimed())
 
 
 async def _until_completed(evidence: Evidence) -> None:

@@ -120,13 +120,23 @@ SCHEDULER_STAGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("mailing completed", f"{WORK}.complete", "after", {}),
 )
 SCHEDULER_CHORES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-    ("before messages are released", f"{STATUSES}.release", "before", {"scenario": "paused", "mending": True}),
-    ("messages released, no command", f"{STATUSES}.release", "after", {"scenario": "paused", "mending": True}),
+    (
+        "before messages are released",
+        f"{STATUSES}.release",
+        "before",
+        {"scenario": "paused behind slow calls", "mending": True},
+    ),
+    (
+        "messages released, no command",
+        f"{STATUSES}.release",
+        "after",
+        {"scenario": "paused behind slow calls", "mending": True},
+    ),
     (
         "released messages' commands published",
         PUBLISH_ALL,
         "after",
-        {"scenario": "paused", "mending": True, "inside": f"{SERVE}:release"},
+        {"scenario": "paused behind slow calls", "mending": True, "inside": f"{SERVE}:release"},
     ),
     ("before a replay's update", f"{STATUSES}.replay", "before", {"scenario": "replayed", "mending": True}),
     ("replay's update, no command", f"{STATUSES}.replay", "after", {"scenario": "replayed", "mending": True}),
