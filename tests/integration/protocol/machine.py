@@ -38,19 +38,7 @@ WORK: dict[str, Any] = {
     "acts": st.integers(1, 8),
     "reply": REPLIES,
 }
-HAPPENS = [
-    "time",
-    "time",
-    "time",
-    "death",
-    "death",
-    "answer lost",
-    "nobody there",
-    "channel",
-    "channel",
-    "ghost",
-    "wipe",
-]
+HAPPENS = ["time", "time", "time", "answer lost", "nobody there", "channel", "channel", "ghost", "wipe"]
 PASTS = st.sampled_from(["nothing", "queued", "queued", "failed"])
 MOST_ACTS = 40
 OUTLIVED_S = CLAIM_LIMIT_S + 1
@@ -62,7 +50,6 @@ class Protocol(RuleBasedStateMachine):
     bench: ClassVar[Bench]
     plant: ClassVar[Callable[[Process], None]]
     conditions: ClassVar[Any] = CONDITIONS
-    pasts: ClassVar[Any] = PASTS
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +64,7 @@ class Protocol(RuleBasedStateMachine):
     def begin(self, data: Any) -> None:
         """A new world; or one in which the mailing is planned already, or has failed for everybody."""
         self.world = self.bench.world(data.draw(self.conditions, label="conditions"), type(self).plant)
-        self._run(self._begin(data.draw(self.pasts, label="past")))
+        self._run(self._begin(data.draw(PASTS, label="past")))
 
     async def _begin(self, past: str) -> None:
         world = self._world
