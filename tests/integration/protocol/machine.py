@@ -50,6 +50,7 @@ class Protocol(RuleBasedStateMachine):
     bench: ClassVar[Bench]
     plant: ClassVar[Callable[[Process], None]]
     conditions: ClassVar[Any] = CONDITIONS
+    pasts: ClassVar[Any] = PASTS
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Protocol(RuleBasedStateMachine):
     def begin(self, data: Any) -> None:
         """A new world; or one in which the mailing is planned already, or has failed for everybody."""
         self.world = self.bench.world(data.draw(self.conditions, label="conditions"), type(self).plant)
-        self._run(self._begin(data.draw(PASTS, label="past")))
+        self._run(self._begin(data.draw(self.pasts, label="past")))
 
     async def _begin(self, past: str) -> None:
         world = self._world
