@@ -12,6 +12,7 @@ STEP_S = 31.0
 IDLE_ROUNDS = 8  # of STEP_S each: longer than a lease, and than a claim's limit and the mending after it
 MOST_ROUNDS = 120
 MOST_ACTS = 400  # of one round
+MOST_TURNS = 60  # of one round
 WALKS = 6
 
 
@@ -56,9 +57,12 @@ async def _round(world: World, scheduler: Scheduler) -> None:
         world.deliver(world.senders[number % 2])
         await world.settle()
     await _finish(world)
-    await _do(world, scheduler, "turn")
-    while scheduler.worked and not world.promises.broken:
+    for _ in range(MOST_TURNS):
         await _do(world, scheduler, "turn")
+        if not scheduler.worked or world.promises.broken:
+            break
+    else:
+        world.promises.break_("a scheduler has something to do for ever")
     if not world.broker.send:
         await _do(world, scheduler, "ended")
 

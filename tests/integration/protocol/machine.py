@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from services.scheduler.tools import LEASE_S
+from services.sender.task import CLAIM_LIMIT_S
 from shared.domain.mailing import Action
 from shared.domain.message import DEAD
 from tests.integration.protocol.bench import Bench
@@ -36,21 +38,10 @@ WORK: dict[str, Any] = {
     "acts": st.integers(1, 8),
     "reply": REPLIES,
 }
-HAPPENS = [
-    "time",
-    "time",
-    "time",
-    "death",
-    "death",
-    "answer lost",
-    "nobody there",
-    "channel",
-    "channel",
-    "ghost",
-    "wipe",
-]
-PAST = st.sampled_from(["nothing", "queued", "queued", "failed"])
+HAPPENS = ["time", "time", "time", "answer lost", "nobody there", "channel", "channel", "ghost", "wipe"]
+PASTS = st.sampled_from(["nothing", "queued", "queued", "failed"])
 MOST_ACTS = 40
+OUTLIVED_S = CLAIM_LIMIT_S + 1
 
 
 class Protocol(RuleBasedStateMachine):
@@ -59,6 +50,7 @@ class Protocol(RuleBasedStateMachine):
     bench: ClassVar[Bench]
     plant: ClassVar[Callable[[Process], None]]
     conditions: ClassVar[Any] = CONDITIONS
+    pasts: ClassVar[Any] = PASTS
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,12 +61,11 @@ class Protocol(RuleBasedStateMachine):
         assert self.world is not None
         return self.world
 
-    @initialize(data=st.data(), past=PAST)
-    def begin(self, data: Any, past: str) -> None:
+    @initialize(data=st.data())
+    def begin(self, data: Any) -> None:
         """A new world; or one in which the mailing is planned already, or has failed for everybody."""
-        conditions = data.draw(type(self).conditions, label="conditions")
-        self.world = self.bench.world(conditions, type(self).plant)
-        self._run(self._begin(past))
+        self.world = self.bench.world(data.draw(self.conditions, label="conditions"), type(self).plant)
+        self._run(self._begin(data.draw(self.pasts, label="past")))
 
     async def _begin(self, past: str) -> None:
         world = self._world
@@ -146,6 +137,15 @@ class Protocol(RuleBasedStateMachine):
         if self._may_fail(process):
             haunts = leave_ghosts and (self._world.conditions.mending or isinstance(process, Sender))
             self._run(self._world.crash(process, leave_ghosts=haunts))
+
+    @rule(**WORK)
+    def stall(self, what: str, who: int, which: int, acts: int, reply: Reply) -> None:
+        """Somebody works, and is stopped in the middle of it for longer than its claim or its lease lasts."""
+        process = self.bench.run(self._work(what, who, which, acts, reply))
+        self._world.tell(f"{process.name} is stopped for a while")
+        if isinstance(process, Sender):
+            self._world.lose_channel(process)
+        self._world.pass_s(OUTLIVED_S if isinstance(process, Sender) else LEASE_S + 1)
 
     def _may_fail(self, process: Process) -> bool:
         """Without mending, a scheduler that has queued messages and not published their commands loses them, as known.

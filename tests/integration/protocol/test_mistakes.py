@@ -1,6 +1,9 @@
-"""Each mistake, planted by itself, is found by the machine. `make proofs` runs this; it takes minutes."""
+"""Mistakes, each planted by itself, are found by the machine at random. `make proofs` runs this; it takes minutes.
 
-import os
+Five of the seven. The other two (`record-without-token`, `complete-without-lease`) need five events in one order, which
+chance does not bring about in a thousand examples: `test_schedules.py` shows them, as it does the five.
+"""
+
 import time
 
 import pytest
@@ -9,11 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.protocol.bench import Bench
-from tests.integration.protocol.machine import LONG_S, Protocol
+from tests.integration.protocol.machine import LONG_S, PASTS, Protocol
 from tests.integration.protocol.mistakes import MISTAKES
 from tests.integration.protocol.world import Conditions
 
-MOST_EXAMPLES = int(os.environ.get("MAXX", "1500"))
+FOUND_BY_CHANCE = [
+    "ack-before-record",
+    "outlived-at-any-age",
+    "retrying-just-acked",
+    "cached-mailing",
+    "cursor-before-confirms",
+]
+MOST_EXAMPLES = 1_000
+STEPS = 50
 SMALL = st.builds(
     Conditions,
     mending=st.just(False),  # which would hide a loss
@@ -25,7 +36,7 @@ SMALL = st.builds(
 
 
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("name", FOUND_BY_CHANCE)
 def test_a_planted_mistake_is_found(worlds: Bench, name: str) -> None:
     examples, began_s = 0, time.monotonic()
     with MISTAKES[name]() as planted:
@@ -34,6 +45,7 @@ def test_a_planted_mistake_is_found(worlds: Bench, name: str) -> None:
             bench = worlds
             plant = staticmethod(planted)
             conditions = SMALL
+            pasts = st.just("nothing") if name == "cursor-before-confirms" else PASTS  # nothing: it is of the fan-out
 
             def teardown(self) -> None:
                 nonlocal examples
@@ -48,7 +60,7 @@ def test_a_planted_mistake_is_found(worlds: Bench, name: str) -> None:
                     derandomize=True,
                     database=None,
                     phases=[Phase.generate],
-                    stateful_step_count=50,
+                    stateful_step_count=STEPS,
                     deadline=None,
                     report_multiple_bugs=False,
                     suppress_health_check=list(HealthCheck),
