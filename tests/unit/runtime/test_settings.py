@@ -35,6 +35,9 @@ def test_the_page_lists_every_setting_with_its_default_and_description() -> None
         ("PROVIDER_RATE_PER_S", "inf"),
         ("PROVIDER_REFUSAL_STATUSES", "429;500"),
         ("SENDER_MAX_ATTEMPTS", "0"),
+        ("MAILING_PAUSE_FAILURE_SHARE", "0"),
+        ("MAILING_PAUSE_FAILURE_SHARE", "50%"),
+        ("MAILING_PAUSE_FAILURE_SHARE", "1.5"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )
