@@ -16,7 +16,7 @@ from services.scheduler.commands import dead_letter
 from services.scheduler.tools import LEASE_S, PUBLISH_S, Tools
 from shared.broker.delivery import Delivery
 from shared.broker.publisher import Publication
-from shared.broker.queues import QueueReader
+from shared.broker.queues import MOST_TAKEN, QueueReader
 from shared.broker.topology import DEAD_QUEUE, ExchangeName
 from shared.contracts.commands import SendCommand
 from shared.contracts.dead_letters import (
@@ -68,7 +68,7 @@ class Walk:
         parked = dropped = 0
         try:
             while remaining > 0 and await self._still_ours():
-                taken = await self._take(min(BATCH, remaining))
+                taken = await self._take(min(BATCH, MOST_TAKEN, remaining))
                 batch = [one for one in taken if one.headers.get(WALK_HEADER) != self._token]
                 remaining -= len(batch)
                 if not batch:
