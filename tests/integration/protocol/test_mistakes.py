@@ -1,7 +1,7 @@
 """Mistakes, each planted by itself, are found by the machine at random. `make proofs` runs this; it takes minutes.
 
 Five of the seven. The other two (`record-without-token`, `complete-without-lease`) need five events in one order, which
-chance does not bring about in a thousand examples: `test_schedules.py` shows them, as it does the five.
+chance does not bring about in a few hundred examples: `test_schedules.py` shows them, as it does the five.
 """
 
 import time

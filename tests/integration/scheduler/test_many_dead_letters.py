@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.dead_letters import BATCH
+from services.scheduler.walk import BATCH
 from tests.integration.scheduler.scheduling import Hands, MovableClock
 from tests.integration.scheduler.watching import DEAD, Watching, ids, letter_of
 from tests.integration.sender.planting import Planting
