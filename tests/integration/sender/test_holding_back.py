@@ -76,15 +76,16 @@ async def test_a_pause_that_another_sender_was_asked_for_is_seen_without_a_claim
     world: Planting, senders: Senders, control: aiohttp.ClientSession
 ) -> None:
     """Before, a sender learned of it with its next claim: it kept what it held, and called what it had claimed."""
-    await set_faults(control, {"kind": "slow", "delay_s": 0.3})
+    await set_faults(control, {"kind": "slow", "delay_s": 0.6})
     mailing_id = await plant(world, COUNT)
     async with senders.one(**SMALL) as sender:
         await until_called(control, 20)
-        await world.store.provider_state.pause(now() + timedelta(seconds=8))
+        await world.store.provider_state.pause(now() + timedelta(seconds=15))
         await until_it_holds_only_a_probe(sender)
         statuses = await world.statuses(mailing_id)
-        assert statuses["queued"] > COUNT / 2
-        assert set(statuses) <= {"sent", "queued"}
+        assert set(statuses) == {"sent", "queued"}
+        assert statuses["queued"] > COUNT / 4  # it makes 27 calls a second, and learns of it within one
+        await set_faults(control)
         await until_all_sent(world, mailing_id, COUNT)
     await in_agreement(world, control, mailing_id, COUNT)
 
@@ -96,10 +97,10 @@ async def test_the_broker_tells_how_many_share_the_rate(world: Planting, senders
         return [one.pipeline._rate.per_s(0.0) for one in some]
 
     async with senders.one(**limit) as first, senders.one(**limit) as second:
-        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it", within_s=15)
+        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it", within_s=30)
         async with senders.one(**limit) as third:
-            await eventually(_is([20.0] * 3, lambda: shares(first, second, third)), "three share it", within_s=15)
-        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it again", within_s=15)
+            await eventually(_is([20.0] * 3, lambda: shares(first, second, third)), "three share it", within_s=30)
+        await eventually(_is([30.0, 30.0], lambda: shares(first, second)), "two share it again", within_s=30)
     reader = QueueReader(senders.consuming)
     assert (await reader.depth(SEND_QUEUE)).consumers == 0
     await reader.close()
