@@ -1,8 +1,9 @@
-"""Run the crash points: `python -m tests.chaos.crash_points [--only TEXT] [--policy resend|hold] [--workers N]`."""
+"""Run the crash points: `python -m tests.chaos.crash_points [--only PATTERN] [--policy resend|hold] [--workers N]`."""
 
 import argparse
 import asyncio
 import json
+import re
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ POLICIES = ("resend", "hold")
 def read_options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line; a wrong one ends the process with its usage and status 2."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.crash_points", description="Every crash point.")
-    parser.add_argument("--only", default="", help="points whose name contains this, such as 'sender stalls'")
+    parser.add_argument("--only", default="", help="points whose name fits, such as 'sender stalls|parked'")
     parser.add_argument("--policy", choices=POLICIES, help="this one alone, of both")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time (default %(default)s)")
     parser.add_argument("--list", action="store_true", help="only name them")
@@ -36,7 +37,9 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> list[tuple[int, Point, str]]:
     """Number, point and policy of each run."""
     policies = POLICIES if options.policy is None else (options.policy,)
-    runs = [(point, policy) for point, policy in product(all_points(), policies) if options.only in point.full_name]
+    runs = [
+        (point, policy) for point, policy in product(all_points(), policies) if re.search(options.only, point.full_name)
+    ]
     return [(number, point, policy) for number, (point, policy) in enumerate(runs, start=1)]
 
 
