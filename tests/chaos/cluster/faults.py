@@ -68,4 +68,4 @@ FAULTS = {
     )
 }
 GAPS = frozenset({"split"})
-"""Faults that sending does not survive yet: whoever is connected to the lonely node publishes there and waits for ever."""
+"""Faults that sending does not outlast yet: whoever is connected to the lonely node stays there, unconfirmed."""
