@@ -4,7 +4,8 @@ An entry that is deserved goes to the end of the queue, any other is dropped, an
 bounded by a batch. A crash loses no entry: each is published anew before the old one is acked. It leaves doubles, at
 most those of one batch; the next walk finds them by their message, but for parked bodies, which belong to nobody.
 
-The broker gives single entries, about 220 a second on RabbitMQ 4.0 and 2 cores: 100,000 take it seven minutes.
+The broker gives entries one by one. Measured with 2,000 on 2 busy cores: 530 a second on RabbitMQ 4.0 and the store in
+containers, 240 on 3.10 and the embedded store. So 100,000 take three to seven minutes.
 """
 
 from dataclasses import dataclass
