@@ -91,7 +91,7 @@ class Events:
         await revive(server)
 
     async def _provider(self, event: Event) -> None:
-        """The provider has all the faults whose time it is. One that refuses does so once, and by itself listens again."""
+        """The provider has all the faults whose time it is. Once told to refuse, it listens again by itself."""
         if event.target == "refuse":
             await self._set_faults(*self._provider_faults, dict(event.parameters))
             return
