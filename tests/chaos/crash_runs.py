@@ -21,6 +21,7 @@ LATENCY_S = 0.3
 MANY_CLIENTS = 60
 SLOW_S = 1.2  # so that commands wait for a sender that is busy
 LOW_RATE_PER_S = 3
+SLOW_LINK_S = 0.4
 SLOW_ANSWER_S = 1.5  # so that a process that wakes up meets a second attempt under way
 REACHED_WITHIN_S = 60.0
 TAKEN_OVER_WITHIN_S = 150.0
@@ -98,6 +99,8 @@ async def _begin(point: Point, rig: Rig, operator: Operator, on_unknown: str) ->
     scenario = point.scenario
     faults = [PROVIDER_FAULTS[scenario]] if scenario in PROVIDER_FAULTS else []
     await rig.set_faults(*faults, latency_s=SLOW_S if scenario in BEHIND_SLOW_CALLS else LATENCY_S)
+    if scenario == "slow broker":
+        rig.links[f"{point.service}-1", "broker"].slow(SLOW_LINK_S)
     audience = rig.make_large_audience(MANY_CLIENTS if scenario in BEHIND_SLOW_CALLS else CLIENTS)
     rate_per_s = LOW_RATE_PER_S if scenario in AT_A_LOW_RATE else None
     text = f"text of {audience.tag}"
@@ -152,6 +155,10 @@ async def _drive(point: Point, rig: Rig, operator: Operator, evidence: Evidence,
 async def _take_over(point: Point, rig: Rig, evidence: Evidence, victim: str, relief: str) -> list[Problem]:
     """Another process takes over from the one that has died or stalled; that one wakes up when it has."""
     if point.act == "die":
+        for link in (rig.links[victim, "broker"], rig.links[victim, "store"]):
+            if not link.is_sound:
+                link.reset()  # what it had written and nobody has heard yet is gone with it
+                link.heal()
         await asyncio.to_thread(rig.processes[victim].wait)
         rig.plans = {name: plan for name, plan in rig.plans.items() if name != victim}
         rig.start(relief, point.service)

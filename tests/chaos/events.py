@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import httpx
 
@@ -26,6 +27,7 @@ class Events:
         self._operator = operator
         self._mailings = mailings
         self._latency_s = latency_s
+        self._provider_faults: list[dict[str, Any]] = []
 
     async def happen(self, event: Event) -> None:
         """Bring it about, and put it right when its time is over."""
@@ -89,11 +91,20 @@ class Events:
         await revive(server)
 
     async def _provider(self, event: Event) -> None:
-        with suppress(httpx.TransportError):  # it may be closing its socket, as another event wants it
-            await self._rig.set_faults(dict(event.parameters), latency_s=self._latency_s)
+        """The provider has all the faults whose time it is. Once told to refuse, it listens again by itself."""
+        if event.target == "refuse":
+            await self._set_faults(*self._provider_faults, dict(event.parameters))
+            return
+        fault = dict(event.parameters)
+        self._provider_faults.append(fault)
+        await self._set_faults(*self._provider_faults)
         await asyncio.sleep(event.seconds)
-        with suppress(httpx.TransportError):
-            await self._rig.set_faults(latency_s=self._latency_s)
+        self._provider_faults.remove(fault)
+        await self._set_faults(*self._provider_faults)
+
+    async def _set_faults(self, *faults: dict[str, Any]) -> None:
+        with suppress(httpx.TransportError):  # its socket is closed for a while
+            await self._rig.set_faults(*faults, latency_s=self._latency_s)
 
     async def _operate(self, event: Event, kept: Kept) -> None:
         operator = self._operator

@@ -116,6 +116,7 @@ SCHEDULER_STAGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ),
     ("before the cursor moves", f"{WORK}.release", "before", {}),
     ("cursor moved", f"{WORK}.release", "after", {}),
+    ("cursor moved, behind a slow broker", f"{WORK}.release", "after", {"scenario": "slow broker"}),
     ("before the completion", f"{WORK}.complete", "before", {}),
     ("mailing completed", f"{WORK}.complete", "after", {}),
 )

@@ -98,6 +98,7 @@ def draw(seed: int, *, mending: bool | None = None, own_servers: bool | None = N
     releases = chance.random() < 0.5 or mending
     schedulers_break = mending or not releases
     faults = [_fault(chance, schedulers_break=schedulers_break) for _ in range(chance.randint(3, 5))]
+    faults += [_refusals_before(fault) for fault in faults if fault.kind == "kill sender behind a stalled broker"]
     faults.append(_provider_fault(chance))
     if chance.random() < 0.5:
         faults.append(_provider_fault(chance))
@@ -179,6 +180,13 @@ def _provider_fault(chance: Random) -> Event:
     name = chance.choice(sorted(PROVIDER_FAULTS))
     seconds = round(chance.uniform(2, 6), 1)
     return Event(_when(chance), f"provider: {name}", "provider", name, seconds, PROVIDER_FAULTS[name])
+
+
+def _refusals_before(kill: Event) -> Event:
+    """So that the sender that is killed has recorded retries which it could not publish."""
+    return Event(
+        max(FAULTS_FROM_S, round(kill.at_s - 0.5, 1)), "provider: 500", "provider", "500", 3.0, PROVIDER_FAULTS["500"]
+    )
 
 
 def _acts(chance: Random, *, releases: bool) -> list[Event]:
