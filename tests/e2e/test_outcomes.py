@@ -1,7 +1,6 @@
 """Given a provider with faults, when a mailing runs, then each message ends as the provider's answers say."""
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import aio_pika
@@ -113,26 +112,6 @@ async def _is_back(system: System) -> bool:
         return (await system.provider.get("/health/live")).status_code == 200
     except Exception:  # noqa: BLE001 - any failure to connect means: not yet
         return False
-
-
-async def test_resend_sends_again_what_nobody_can_know_and_says_so(system: System) -> None:
-    # Given a provider that accepts the first eight calls of twelve, and answers them with 502
-    audience = await system.make_audience(12)
-    mailing = await system.make_mailing(audience, start_at=from_now(minutes=10), on_unknown="resend")
-    await system.set_faults({"kind": "status", "code": 502, "accepts": 1.0, "times": 8, "for_texts": [mailing["text"]]})
-    # When the mailing runs, then all are sent
-    await start_now(system, mailing)
-    statistics = await system.until(mailing, "completed", sent=12)
-    # And the ledger has two accepted calls of eight messages, which say so, and one of each other
-    calls = await assert_agreement(system, mailing, audience)
-    accepted = Counter(call["message_id"] for call in calls if call["accepted"])
-    marked = {one["id"] for one in await system.messages(mailing["id"]) if one["ambiguous"]}
-    assert marked == {message_id for message_id, times in accepted.items() if times == 2}
-    assert (len(calls), len(marked), statistics["ambiguous"]) == (20, 8, 8)
-    # And it is counted over all mailings, too
-    overall = await system.ask("GET", "/statistics?limit=500")
-    assert overall["next_cursor"] is None
-    assert overall["ambiguous"] == sum(one["ambiguous"] for one in overall["mailings"]) >= 8
 
 
 async def test_hold_keeps_what_nobody_can_know_for_a_person(system: System) -> None:
