@@ -1,6 +1,17 @@
 """Mistakes: bugs that the campaign must find, planted by the launcher, one at a time.
 
-A campaign that finds nothing proves nothing unless it finds these.
+A campaign that finds nothing proves nothing unless it finds these. What was seen to find them (`--mistake NAME` of
+`python -m tests.chaos --seed N` and of `python -m tests.chaos.crash_points --only POINT --policy resend`):
+
+| mistake | found by | as |
+| --- | --- | --- |
+| ack-before-record | seed 1; sender dies: before the record of `sent` | lost, `sending` for ever |
+| record-without-token | sender stalls: before the record of `sent` | doubles that are not marked |
+| outlived-at-any-age | sender stalls: call answered (hold) | a claim taken for lost within seconds |
+| retrying-just-acked | seed 21; sender dies: record `retrying`, before ... | lost, `retrying` for ever |
+| cached-mailing | seed 36 | calls with a text that had been edited |
+| cursor-before-confirms | scheduler dies: cursor moved, behind a slow broker | lost, `queued` for ever |
+| complete-without-lease | scheduler stalls: before the completion, and ... | completed while messages are open |
 """
 
 import asyncio
