@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from services.sender.rate import Rate
-from shared.broker.queues import Depth
+from shared.broker.queues import DepthReader
 from shared.broker.topology import SEND_QUEUE
 from shared.errors import BrokerUnavailable, StoreUnavailable
 
@@ -16,12 +16,6 @@ SENDERS_EVERY_S = 0.5
 PAUSE_EVERY_S = 1.0
 
 log = structlog.get_logger()
-
-
-class DepthReader(Protocol):
-    """Whoever can tell how many consumers a queue has."""
-
-    async def depth(self, queue: str) -> Depth: ...
 
 
 class PauseReader(Protocol):

@@ -8,12 +8,14 @@ from tests.integration.protocol.process import Process
 AT_ONCE = frozenset(
     {
         "clients.greatest_id",
+        "dead_letter_state.doubt",
         "mailing_work.close_due",
         "mailing_work.due_to_start",
         "mailings.counted_now",
         "mailings.ids_with_dead_letters",
         "messages.count",
         "messages.next_due_at",
+        "outcomes.recent",
         "provider_state.paused_until",
         "sequences.reserve",
         "statistics.totals",
@@ -29,7 +31,7 @@ class GatedStore:
     def __init__(self, store: Store, process: Process) -> None:
         for name in ("clients", "mailings", "mailing_work", "messages", "message_statuses", "sequences"):
             setattr(self, name, GatedCollection(name, getattr(store, name), process))
-        for name in ("dead_letter_state", "provider_state", "statistics"):
+        for name in ("dead_letter_state", "outcomes", "provider_state", "statistics"):
             setattr(self, name, GatedCollection(name, getattr(store, name), process))
 
 
