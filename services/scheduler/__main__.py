@@ -9,7 +9,7 @@ import structlog
 
 from services.scheduler.backpressure import LEAST_COMMANDS, Backpressure
 from services.scheduler.dead_letters import DeadLetterWatch
-from services.scheduler.loop import run_turns, watch_dead_letters, watch_ended
+from services.scheduler.loop import run_turns, watch_dead_letters, watch_ended, watch_topology
 from services.scheduler.tools import Limits, Tools
 from services.scheduler.wakeups import Wakeups
 from shared.broker.gateway import Gateway
@@ -60,6 +60,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
                     group.create_task(wakeups.run()),
                     group.create_task(watch_dead_letters(watch, stop)),
                     group.create_task(watch_ended(tools, stop)),
+                    group.create_task(watch_topology(events, stop)),
                 ]
                 await run_turns(tools, owner=owner, woken=wakeups.woken, stop=stop, report=report_store)
                 for one in beside:

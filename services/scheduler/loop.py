@@ -11,6 +11,7 @@ from services.scheduler.dead_letters import LOOK_EVERY_S, DeadLetterWatch
 from services.scheduler.serve import serve_next
 from services.scheduler.start import close_due, start_due
 from services.scheduler.tools import Tools
+from shared.broker.gateway import Gateway
 from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.runtime.stopping import sleep_until_stopped
 
@@ -18,6 +19,7 @@ AWAY_WAIT_S = 1.0
 FAILED_WAIT_S = 1.0
 PAST_WAIT_S = 0.1  # something has become due, or free, since it was asked for
 ENDED_LATELY_EVERY_S = 60.0
+DECLARE_EVERY_S = 30.0
 
 log = structlog.get_logger()
 
@@ -75,6 +77,14 @@ async def watch_dead_letters(watch: DeadLetterWatch, stop: asyncio.Event) -> Non
 async def watch_ended(tools: Tools, stop: asyncio.Event) -> None:
     """Look at mailings that ended lately once a minute until the stop."""
     await _every(ENDED_LATELY_EVERY_S, lambda: reopen_ended_lately(tools), stop)
+
+
+async def watch_topology(gateway: Gateway, stop: asyncio.Event, *, every_s: float = DECLARE_EVERY_S) -> None:
+    """Declare the topology every `every_s` seconds until the stop: a step of the ladder that was deleted nobody misses.
+
+    Whoever publishes or consumes declares again what he misses at once, and does not wait for this.
+    """
+    await _every(every_s, gateway.declare_again, stop)
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

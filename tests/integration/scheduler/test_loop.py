@@ -11,9 +11,12 @@ import pytest
 from services.scheduler import loop
 from services.scheduler.loop import run_turns
 from services.scheduler.tools import Tools
+from shared.broker.topology import retry_queue
 from shared.domain.mailing import SCHEDULED
 from shared.domain.message import SENT
+from shared.domain.retry import LADDER
 from shared.errors import BrokerUnavailable, StoreUnavailable
+from tests.integration.broker.looking import delete, depth
 from tests.integration.scheduler.scheduling import CHUNK, Hands, MovableClock
 from tests.integration.sender.planting import Planting, now
 from tests.support.eventually import eventually
@@ -205,3 +208,22 @@ async def test_an_urgent_mailing_does_not_wait_for_a_huge_one(world: Planting, h
         await hands.serve()
 
     assert await world.statuses(urgent_id) == {"queued": 2 * CHUNK}
+
+
+async def test_a_step_of_the_ladder_that_was_deleted_is_declared_again(world: Planting, module_amqp_url: str) -> None:
+    # Given a queue that nobody publishes to or consumes from now
+    queue = retry_queue(LADDER[-1])
+    await delete(module_amqp_url, queue=queue)
+    assert await depth(module_amqp_url, queue) == -1
+
+    # When a scheduler is at work
+    stop = asyncio.Event()
+    watching = asyncio.create_task(loop.watch_topology(world.gateway, stop, every_s=0.2))
+
+    # Then the queue is there again
+    async def is_there() -> bool:
+        return await depth(module_amqp_url, queue) == 0
+
+    await eventually(is_there, "the queue")
+    stop.set()
+    await watching
