@@ -11,7 +11,7 @@ CODE := services shared deploy tests
 # With a broker in the environment, only the tests need nodes of our own.
 RABBITMQ := $(if $(AMQP_URL),,packages)
 # The longest first, so that no worker is left alone with them at the end.
-TESTS := tests/e2e tests/integration tests/unit
+TESTS := tests/chaos tests/e2e tests/integration tests/unit
 # What takes minutes each: `make proofs`; the crash points, an hour in all, are run by `make chaos`.
 PROOFS := tests/e2e/test_mending.py tests/e2e/test_edits.py tests/e2e/test_self_pause.py \
 	tests/integration/protocol/test_mistakes.py tests/integration/scheduler/test_walks_killed.py \
@@ -48,7 +48,6 @@ format: install ## write the code in the one format, repair what the linter can 
 
 test: packages install ## all tests: units, against real servers, all services together, and in containers where there is Docker
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG:%=--ignore=%) $(TESTS)
-	$(PYTEST) $(LONG:%=--ignore=%) tests/chaos
 	@$(MAKE) --no-print-directory test-containers
 
 proofs: packages install ## the long proofs that `make test` leaves out
