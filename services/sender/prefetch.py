@@ -108,16 +108,20 @@ class Prefetch:
     async def run(self) -> None:
         """Adapt until cancelled."""
         while True:
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            await self._until_changed()
             self._changed.clear()
             if self._breaker.holds_back:
                 await self._hold_back()
             else:
                 self._adapt()
+
+    async def _until_changed(self) -> None:
+        """Wait for a change of the breaker, but not for longer than until it is time to look all the same."""
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
 
     def _adapt(self) -> None:
         if self._limited is not None:
@@ -145,9 +149,5 @@ class Prefetch:
                 exchange_at_s = loop.time() + LONGEST_HELD_S
             else:
                 self._holder.hand_over(keep=PROBE_PREFETCH)
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            await self._until_changed()
         self._adapt()

@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.isolation import fresh_database, fresh_vhost
 
 ROOT = Path(__file__).parents[2]
-NICE_NAMES = {"broker": "rabbitmq", "store": "mongo"}
+IMAGES = {"broker": "rabbitmq", "store": "mongo"}
 
 
 @dataclass
@@ -137,7 +137,7 @@ def _container_pids() -> dict[str, int]:
     engine = docker.from_env()
     pids: dict[str, int] = {}
     for container in engine.containers.list():
-        for name, image in NICE_NAMES.items():
+        for name, image in IMAGES.items():
             if any(tag.startswith(image) for tag in container.image.tags):
                 pids[name] = int(engine.api.inspect_container(container.id)["State"]["Pid"])
     engine.close()

@@ -11,9 +11,9 @@ from tests.chaos.evidence import Evidence, told_in_logs
 from tests.chaos.operating import Kept, Operator
 from tests.chaos.points import Point
 from tests.chaos.rig import Rig, running_rig
-from tests.chaos.run import MENDING_S, NO_MENDING_S, Result, stop_all, until_final, until_letters_exact
+from tests.chaos.run import MENDING_S, NO_MENDING_S, Result, judge, stop_all
 from tests.chaos.servers import Servers
-from tests.support.checker import Broken, Problem, check, doubled_and_marked
+from tests.support.checker import Broken, Problem
 from tests.support.eventually import eventually
 
 CLIENTS = 24
@@ -52,7 +52,7 @@ async def run_point(
     mark = folder / "reached"
     victim = "api" if point.service == "api" else f"{point.service}-1"
     relief = "api" if point.service == "api" else f"{point.service}-2"
-    constants = {f"services.scheduler.{module}:LEASE_S": LEASE_S for module in ("serve", "dead_letters")}
+    constants = {f"services.scheduler.{module}:LEASE_S": LEASE_S for module in ("serve", "dead_letters", "walk")}
     plans: dict[str, dict[str, Any]] = {
         "scheduler": {"constants": constants, "mistake": mistake},
         "sender": {"mistake": mistake},
@@ -78,18 +78,11 @@ async def run_point(
             reached_s = time.monotonic()
             result.problems += await _take_over(point, rig, evidence, victim, relief)
             await driving
-            await operator.resume_all()
-            result.problems += await until_final(operator, evidence)
-            result.recovered_s = time.monotonic() - reached_s
-            await until_letters_exact(evidence)
-            facts = await evidence.facts(operator)
+            await judge(result, operator, evidence, since_s=reached_s)
         finally:
             evidence.close()
             (folder / "acts.txt").write_text("\n".join(operator.told) + "\n")
-        result.problems += check(facts)
         result.problems += await stop_all(rig)
-    result.messages, result.calls = len(facts.messages), len(facts.calls)
-    result.marked = doubled_and_marked(facts)
     result.tracebacks = told_in_logs(folder)
     result.took_s = time.monotonic() - began_s
     return result

@@ -116,21 +116,30 @@ async def run_schedule(schedule: Schedule, servers: Servers, folder: Path, *, mi
             await rig.heal()
             healed_s = time.monotonic()
             await rig.until_api_ready()
-            await operator.resume_all()
-            result.problems += await until_final(operator, evidence)
-            result.recovered_s = time.monotonic() - healed_s
-            await until_letters_exact(evidence)
-            facts = await evidence.facts(operator)
+            await judge(result, operator, evidence, since_s=healed_s)
         finally:
             evidence.close()
             (folder / "acts.txt").write_text("\n".join(operator.told) + "\n")
-        result.problems += check(facts)
         result.problems += await stop_all(rig)
-    result.messages, result.calls = len(facts.messages), len(facts.calls)
-    result.marked = doubled_and_marked(facts)
     result.tracebacks = told_in_logs(folder)
     result.took_s = time.monotonic() - began_s
     return result
+
+
+async def judge(result: Result, operator: Operator, evidence: Evidence, *, since_s: float) -> None:
+    """The end of every run: wait until all mailings are final and the dead letters exact; then the checker's verdict.
+
+    Args:
+        since_s: the moment from which recovering counts, on the monotonic clock.
+    """
+    await operator.resume_all()
+    result.problems += await until_final(operator, evidence)
+    result.recovered_s = time.monotonic() - since_s
+    await until_letters_exact(evidence)
+    facts = await evidence.facts(operator)
+    result.problems += check(facts)
+    result.messages, result.calls = len(facts.messages), len(facts.calls)
+    result.marked = doubled_and_marked(facts)
 
 
 async def _happen(schedule: Schedule, rig: Rig, operator: Operator) -> None:
