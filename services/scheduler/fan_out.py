@@ -4,6 +4,7 @@ The cursor moves last, under the lease. Whatever dies in between, the chunk is d
 unique key, and second commands claim nothing.
 """
 
+import asyncio
 from datetime import datetime, tzinfo
 
 import structlog
@@ -19,36 +20,56 @@ from shared.store.mailing_work import LeasedMailing
 from shared.store.message_documents import PlannedMessage
 
 SEQUENCE = "messages"
+PLAN_S = 10.0  # no further part is begun later: with the publishing of the last two, the lease is still ours
+PART_CLIENTS = 200  # of a chunk, planned while those before are published; more at a time would overlap less
 
 log = structlog.get_logger()
 
 
 async def fan_out(leased: LeasedMailing, tools: Tools, *, limit: int) -> Chunk:
-    """Plan the next at most `limit` clients. After the end they are planned as expired, so everybody has a status."""
+    """Plan the next at most `limit` clients. After the end they are planned as expired, so everybody has a status.
+
+    Part by part: the store takes the messages of one while the broker takes the commands of the one before. Where that
+    takes long, the chunk ends early.
+    """
     position = leased.fan_out
     if position is None:
         raise ValueError(f"mailing {leased.mailing.id} has not started")
+    now = tools.clock.now()
+    began_s = tools.clock.monotonic_s()
+    planner = Planner(leased, tools.limits, now=now)
     found = await tools.store.clients.audience_chunk(
         leased.mailing.audience, after_id=position.cursor, up_to_id=position.upper_id, limit=limit
     )
-    now = tools.clock.now()
-    queued: list[int] = []
-    if found.clients:
-        first_id = await tools.store.sequences.reserve(SEQUENCE, len(found.clients))
-        planner = Planner(leased, tools.limits, now=now)
-        messages = [planner.plan(first_id + at, client) for at, client in enumerate(found.clients)]
-        queued = await tools.store.message_statuses.plan(messages, now)
-        commands = [send_command(message_id, leased.mailing, attempt=1) for message_id in queued]
-        await tools.publisher.publish_all(commands, within_s=PUBLISH_S)
-        tools.backpressure.published(len(queued))
+    first_id = await tools.store.sequences.reserve(SEQUENCE, len(found.clients)) if found.clients else 0
+    cursor, planned, commanded = position.cursor, 0, 0
+    publishing: asyncio.Task[bool] | None = None
+    try:
+        while planned < len(found.clients) and (not planned or tools.clock.monotonic_s() < began_s + PLAN_S):
+            part = found.clients[planned : planned + PART_CLIENTS]
+            messages = [planner.plan(first_id + planned + at, client) for at, client in enumerate(part)]
+            queued = await tools.store.message_statuses.plan(messages, now)
+            if publishing is not None:
+                await publishing
+            commands = [send_command(message_id, leased.mailing, attempt=1) for message_id in queued]
+            publishing = asyncio.create_task(tools.publisher.publish_all(commands, within_s=PUBLISH_S))
+            cursor, planned, commanded = part[-1].id, planned + len(part), commanded + len(queued)
+        if planned == len(found.clients):
+            cursor = found.looked_up_to
+        if publishing is not None:
+            await publishing
+    finally:
+        if publishing is not None:
+            publishing.cancel()  # where it has not ended, the chunk is done again
+    tools.backpressure.published(commanded)
     return Chunk(
         "fan_out",
-        len(found.clients),
+        planned,
         look_at=now,
         changes={
-            "fan_out__cursor": found.looked_up_to,
-            "fan_out__done": found.looked_up_to >= position.upper_id,
-            "paced_until": paced_until(leased, published=len(queued), now=now),
+            "fan_out__cursor": cursor,
+            "fan_out__done": cursor >= position.upper_id,
+            "paced_until": paced_until(leased, published=commanded, now=now),
         },
     )
 

@@ -53,6 +53,14 @@ class LocalWindow:
         changes = _offset_changes(at, min(showings), zone)
         return min(showings + [one for one in changes if one >= at and self.is_open(one, zone)])
 
+    def closes_at(self, at: datetime, zone: tzinfo) -> datetime:
+        """The first instant, at or after `at`, at which the window is closed, in UTC: the rest of the day is open then.
+
+        Raises:
+            ValueError: as for `opens_at`.
+        """
+        return LocalWindow(self.end, self.start).opens_at(at, zone)
+
 
 def _showings(wall: time, at: datetime, zone: tzinfo) -> list[datetime]:
     """The instants around `at` and in the `SEARCH_DAYS` after it at which the clock of `zone` may show `wall`.

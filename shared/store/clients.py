@@ -12,12 +12,14 @@ from pymongo.errors import DuplicateKeyError
 from shared.domain.audience import Audience
 from shared.domain.client import Client
 from shared.errors import Conflict, NotFound
-from shared.store.connection import Document, at_the_edge
+from shared.store.connection import Document, all_of, at_the_edge
 from shared.store.sequences import Sequences
 
 SEQUENCE = "clients"
 SPAN_FIRST = 4  # a chunk's first look spans so many times as many ids as it wants clients
 SPAN_GROWTH = 8
+READ_AT_ONCE = 200  # at least; a chunk of few clients would else read those who opted out in as many steps
+READ_OF_CHUNK = 10_000  # clients of the audience; then the chunk ends although it holds fewer than it may
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Clients:
     async def page(self, narrowed: ClientFilter, *, after_id: int, limit: int) -> list[Client]:
         """At most `limit` clients with ids above `after_id`, by id."""
         found = self._collection.find({"_id": {"$gt": after_id}} | _query(narrowed)).sort("_id", 1).limit(limit)
-        return [_from_document(document) async for document in found]
+        return [_from_document(document) for document in await all_of(found, most=limit)]
 
     async def update(
         self, client_id: int, changes: Mapping[str, Any], now: datetime, *, if_updated_at: datetime | None = None
@@ -128,27 +130,34 @@ class Clients:
         """The next at most `limit` clients of an audience, as `Audience.includes` tells them.
 
         Each look is bounded on both sides, because not every server lets `limit` bound the work (measured on an
-        embedded one: 460 ms against 4.5 ms at 100,000 clients), and spans more ids the fewer it finds.
+        embedded one: 460 ms against 4.5 ms at 100,000 clients), and spans more ids the fewer it finds. Whoever opted
+        out is left out here and not by the query: the embedded store has a use for the index of the tags or codes only
+        where nothing else is asked for (a chunk of 200 among 20,000: 1.1 s against 0.02 s). A long run of them ends the
+        chunk early, perhaps with nobody in it.
         """
         if not (audience.everyone or audience.operator_codes or audience.tags):
             return AudienceChunk((), up_to_id)  # nobody: a query that names no filter would find everybody
         clients: list[Client] = []
-        span = limit * SPAN_FIRST
-        narrowed = _query(ClientFilter(None, audience.operator_codes, audience.tags, opted_out=False))
-        while after_id < up_to_id and len(clients) < limit:
+        span, at_once, read = limit * SPAN_FIRST, max(limit, READ_AT_ONCE), 0
+        narrowed = _query(ClientFilter(None, audience.operator_codes, audience.tags))
+        while after_id < up_to_id and len(clients) < limit and read < READ_OF_CHUNK:
             end_id = min(up_to_id, after_id + span)
-            wanted = limit - len(clients)
             found = self._collection.find({"_id": {"$gt": after_id, "$lte": end_id}} | narrowed)
-            documents = await found.sort("_id", 1).limit(wanted).to_list(wanted)
-            clients += map(_from_document, documents)
-            after_id = clients[-1].id if len(documents) == wanted else end_id
+            documents = await all_of(found.sort("_id", 1).limit(at_once), most=at_once)
+            clients += [_from_document(document) for document in documents if document.get("opted_out_at") is None]
+            after_id = int(documents[-1]["_id"]) if len(documents) == at_once else end_id
             span *= SPAN_GROWTH
+            read += len(documents)
+        if len(clients) > limit:
+            del clients[limit:]
+            after_id = clients[-1].id
         return AudienceChunk(tuple(clients), after_id)
 
     async def reachable(self, client_ids: Sequence[int]) -> dict[int, dict[str, str]]:
         """The attributes, by id, of those of the clients who exist and have not opted out."""
         found = self._collection.find({"_id": {"$in": list(client_ids)}, "opted_out_at": None}, {"attributes": 1})
-        return {int(document["_id"]): document.get("attributes") or {} async for document in found}
+        documents = await all_of(found, most=len(client_ids))
+        return {int(document["_id"]): document.get("attributes") or {} for document in documents}
 
 
 def _query(narrowed: ClientFilter) -> Document:
@@ -156,12 +165,17 @@ def _query(narrowed: ClientFilter) -> Document:
     if narrowed.phone is not None:
         query["phone"] = narrowed.phone
     if narrowed.operator_codes:
-        query["operator_code"] = {"$in": list(narrowed.operator_codes)}
+        query["operator_code"] = _any_of(narrowed.operator_codes)
     if narrowed.tags:
-        query["tags"] = {"$in": list(narrowed.tags)}
+        query["tags"] = _any_of(narrowed.tags)
     if narrowed.opted_out is not None:
         query["opted_out_at"] = {"$ne": None} if narrowed.opted_out else None
     return query
+
+
+def _any_of(values: tuple[str, ...]) -> str | Document:
+    """One of these; a single one by itself, so that an index orders what is found by its next field on every server."""
+    return values[0] if len(values) == 1 else {"$in": list(values)}
 
 
 def _phone_taken(phone: str) -> Conflict:

@@ -14,7 +14,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from shared.domain.message import DEAD, UNSENT
-from shared.store.connection import Document, at_the_edge
+from shared.store.connection import Document, all_of, at_the_edge
 from shared.store.message_documents import STANDING_FIELDS, Standing
 
 STATE_ID = "dead_letters"
@@ -165,7 +165,8 @@ class DeadLetterState:
             "letter_walk": {"$ne": walk},
         }
         found = self._messages.find(query, dict.fromkeys(STANDING_FIELDS, 1))
-        deserving = {int(one["_id"]): Standing.from_document(one) async for one in found}
+        documents = await all_of(found, most=len(message_ids))
+        deserving = {int(one["_id"]): Standing.from_document(one) for one in documents}
         if deserving:
             await self._messages.update_many({"_id": {"$in": list(deserving)}}, {"$set": {"letter_walk": walk}})
         return deserving
@@ -179,4 +180,4 @@ class DeadLetterState:
             "updated_at": {"$lt": changed_before},
         }
         found = self._messages.find(query, dict.fromkeys(STANDING_FIELDS, 1)).limit(limit)
-        return [Standing.from_document(one) async for one in found]
+        return [Standing.from_document(one) for one in await all_of(found, most=limit)]

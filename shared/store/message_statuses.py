@@ -22,7 +22,7 @@ from shared.domain.message import (
     WAITING,
     MessageStatus,
 )
-from shared.store.connection import Document, at_the_edge
+from shared.store.connection import Document, all_of, at_the_edge
 from shared.store.message_documents import (
     CLAIMED_FIELDS,
     REPLAYED_AFTER,
@@ -31,6 +31,7 @@ from shared.store.message_documents import (
     PlannedMessage,
     Standing,
 )
+from shared.store.own_value import own_value
 
 DUPLICATE_KEY = 11_000
 
@@ -82,7 +83,7 @@ class MessageStatuses:
             if not _only_duplicates(error):
                 raise
             query = {"mailing_id": messages[0].mailing_id, "client_id": {"$in": [one.client_id for one in messages]}}
-            found = [one async for one in self._collection.find(query, {"status": 1, "attempt": 1})]
+            found = await all_of(self._collection.find(query, {"status": 1, "attempt": 1}), most=len(messages))
             if len(found) < len(messages):  # an id was taken, not a client planned: he would be without a message
                 raise
             return [int(one["_id"]) for one in found if one["status"] == QUEUED.value and one["attempt"] == 0]
@@ -147,7 +148,7 @@ class MessageStatuses:
     async def remove(self, mailing_id: int, *, limit: int) -> int:
         """Remove messages of a deleted mailing, at most `limit`; how many were removed."""
         found = self._collection.find({"mailing_id": mailing_id}, {"_id": 1}).limit(limit)
-        message_ids = [one["_id"] async for one in found]
+        message_ids = [one["_id"] for one in await all_of(found, most=limit)]
         if message_ids:
             await self._collection.delete_many({"_id": {"$in": message_ids}})
         return len(message_ids)
@@ -208,7 +209,7 @@ class MessageStatuses:
             {"_id": {"$in": list(attempts)}, "status": SENDING.value, "claim.token": token},
             dict.fromkeys((*CLAIMED_FIELDS, REPLAYED_AFTER), 1),
         )
-        return [ClaimedMessage.from_document(document) async for document in won]
+        return [ClaimedMessage.from_document(document) for document in await all_of(won, most=len(attempts))]
 
     async def hand_back(
         self, message_ids: Sequence[int], *, token: str, due_at: datetime, now: datetime, reason: str | None = None
@@ -236,17 +237,15 @@ class MessageStatuses:
     async def record(self, records: Sequence[Record], *, token: str, now: datetime) -> int:
         """sending -> what the attempts came to, under the token. How many matched.
 
-        One update for all: each document looks its own record up by its place in a list. Everything that came from
-        outside goes in as a literal, or a "$" in an error message would be read as the name of a field.
+        One update for all. Everything that came from outside goes in as a literal, or a "$" in an error message would
+        be read as the name of a field.
         """
-        message_ids = [record.message_id for record in records]
-        own_place = {"$indexOfArray": [{"$literal": message_ids}, "$_id"]}
-        own_record = {"$arrayElemAt": [{"$literal": [record.to_document() for record in records]}, own_place]}
+        by_id = {record.message_id: record.to_document() for record in records}
         fields = ("status", "ambiguous", "reason", "due_at", "sent_at", "revision")
         updated = await self._collection.update_many(
-            {"_id": {"$in": message_ids}, "status": SENDING.value, "claim.token": token},
+            {"_id": {"$in": list(by_id)}, "status": SENDING.value, "claim.token": token},
             [
-                {"$set": {"record": own_record}},
+                {"$set": {"record": own_value(by_id)}},
                 {
                     "$set": {
                         **{name: f"$record.{name}" for name in fields},

@@ -9,7 +9,7 @@ from pymongo.read_concern import ReadConcern
 
 from shared.domain.message import DEAD, OPEN, UNSENT, MessageStatus
 from shared.errors import NotFound
-from shared.store.connection import Document, at_the_edge
+from shared.store.connection import Document, all_of, at_the_edge
 from shared.store.mailing_documents import Replay
 from shared.store.message_documents import STANDING_FIELDS, Message, Standing
 
@@ -77,7 +77,8 @@ class Messages:
     async def standings(self, message_ids: Collection[int]) -> dict[int, Standing]:
         """Where the messages of these ids stand, by id; ids without a message are left out."""
         found = self._collection.find({"_id": {"$in": list(message_ids)}}, dict.fromkeys(STANDING_FIELDS, 1))
-        return {int(one["_id"]): Standing.from_document(one) async for one in found}
+        documents = await all_of(found, most=len(message_ids))
+        return {int(one["_id"]): Standing.from_document(one) for one in documents}
 
     async def due(
         self, mailing_id: int, *, statuses: Collection[MessageStatus], now: datetime, limit: int
@@ -88,22 +89,23 @@ class Messages:
             if len(standings) < limit:
                 query = {"mailing_id": mailing_id, "status": status.value, "due_at": {"$lte": now}}
                 found = self._collection.find(query, dict.fromkeys(STANDING_FIELDS, 1))
-                found = found.sort("due_at", 1).limit(limit - len(standings))
-                standings += [Standing.from_document(one) async for one in found]
+                left = limit - len(standings)
+                found = found.sort("due_at", 1).limit(left)
+                standings += [Standing.from_document(one) for one in await all_of(found, most=left)]
         return standings
 
     async def unsent(self, mailing_id: int, *, limit: int) -> list[Standing]:
         """Messages of a mailing that are open and that no sender is at."""
         query = {"mailing_id": mailing_id, "status": {"$in": [status.value for status in sorted(UNSENT)]}}
         found = self._collection.find(query, dict.fromkeys(STANDING_FIELDS, 1)).limit(limit)
-        return [Standing.from_document(one) async for one in found]
+        return [Standing.from_document(one) for one in await all_of(found, most=limit)]
 
     async def to_replay(self, mailing_id: int, request: Replay, *, limit: int) -> list[Standing]:
         """Failed and unknown messages that a request for a replay names, and that have not changed since it."""
         query = replay_query(mailing_id, request.statuses, request.reason, request.message_ids)
         query["updated_at"] = {"$lte": request.asked_at}
         found = self._collection.find(query, dict.fromkeys(STANDING_FIELDS, 1)).limit(limit)
-        return [Standing.from_document(one) async for one in found]
+        return [Standing.from_document(one) for one in await all_of(found, most=limit)]
 
     async def next_due_at(self, mailing_id: int, statuses: Collection[MessageStatus]) -> datetime | None:
         """When the first of a mailing's messages in these statuses falls due; None when there is none."""
@@ -183,4 +185,4 @@ class Messages:
 
     async def _page(self, query: Document, limit: int) -> list[Message]:
         found = self._collection.find(query, WITHOUT_ATTEMPTS).sort("_id", 1).limit(limit)
-        return [Message.from_document(document) async for document in found]
+        return [Message.from_document(document) for document in await all_of(found, most=limit)]

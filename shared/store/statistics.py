@@ -101,6 +101,31 @@ class Statistics:
             overall.ambiguous += one.ambiguous
         return overall
 
+    async def head(self, mailing_id: int) -> Document:
+        """The counts of one mailing and those by operator code, which agree: what is cheap of `whole`.
+
+        Measured on the stand-in for MongoDB at 100,000 messages: 1.2 times a grouping by status alone; by all of the
+        five fields of `whole` 1.8 times, and with tags, latencies and minutes 8 times.
+        """
+        counted = MailingCounts()
+        by_operator_code: dict[str, Counts] = {}
+        sums: Document = {"count": {"$sum": 1}, "ambiguous": {"$sum": {"$cond": ["$ambiguous", 1, 0]}}}
+        stages: list[Document] = [
+            {"$match": {"mailing_id": mailing_id}},
+            {"$group": {"_id": {"status": "$status", "operator_code": "$operator_code"}, **sums}},
+        ]
+        async for group in self._messages.aggregate(stages):
+            one, count = group["_id"], group["count"]
+            counted.counts[one["status"]] += count
+            counted.ambiguous += group["ambiguous"]
+            by_operator_code.setdefault(one["operator_code"], no_counts())[one["status"]] += count
+        return {
+            "audience_size": counted.audience_size,
+            "counts": counted.counts,
+            "ambiguous": counted.ambiguous,
+            "by_operator_code": dict(sorted(by_operator_code.items())),
+        }
+
     async def whole(self, mailing_id: int) -> Document:
         """Everything that is told of one mailing, in the form in which it is frozen and answered.
 

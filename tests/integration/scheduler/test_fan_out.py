@@ -8,10 +8,15 @@ import pytest
 from services.scheduler.fan_out import fan_out
 from shared.domain.audience import Audience
 from shared.domain.window import LocalWindow
+from tests.integration.scheduler.conftest import PART
 from tests.integration.scheduler.scheduling import CHUNK, LEASE_S, Hands, MovableClock
 from tests.integration.sender.planting import Planting, now
 
 CLIENTS = 45  # two chunks and a bit
+
+
+class Died(Exception):
+    """In the place of a death: nobody in the product expects it."""
 
 
 async def unplanned(world: Planting, count: int = CLIENTS, **fields: Any) -> tuple[int, list[int]]:
@@ -56,6 +61,17 @@ async def test_only_the_audience_as_it_was_at_the_start(world: Planting, hands: 
     await everybody_once(world, hands, mailing_id, wanted)
 
 
+async def test_a_chunk_that_found_nobody_is_followed_by_others(
+    world: Planting, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.store.clients.READ_AT_ONCE", 5)
+    monkeypatch.setattr("shared.store.clients.READ_OF_CHUNK", 5)
+    await world.clients(30, opted_out_at=now())
+    mailing_id, client_ids = await unplanned(world, 3, audience=Audience(everyone=True))
+    await hands.serve_until_rest()
+    await everybody_once(world, hands, mailing_id, client_ids)
+
+
 async def test_what_a_client_was_stays_in_the_message(world: Planting, hands: Hands) -> None:
     [client_id] = await world.clients(1, tags=["vip"], attributes={"name": "Ann", "city": "Kazan"}, operator_code="916")
     mailing_id = await world.mailing(text="Hello {name}", fan_out={"upper_id": client_id, "cursor": 0, "done": False})
@@ -73,13 +89,13 @@ async def test_dying_after_the_insert_leaves_messages_that_get_their_commands_la
     mailing_id, client_ids = await unplanned(world)
 
     async def die(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise Died
 
     with monkeypatch.context() as dying:
         dying.setattr(world.publisher, "publish_all", die)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Died):
             await fan_out(await hands.lease(), hands.tools, limit=CHUNK)
-    assert await world.statuses(mailing_id) == {"queued": CHUNK}
+    assert await world.statuses(mailing_id) == {"queued": 2 * PART}, "one was planned while the first was published"
     assert await hands.published() == []
 
     await hands.serve_until_rest()

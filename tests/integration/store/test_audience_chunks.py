@@ -10,6 +10,7 @@ from pymongo.database import Database
 
 from shared.domain.audience import Audience
 from shared.domain.client import Client
+from shared.store import clients as clients_module
 from shared.store.store import Store
 from tests.integration.store.making import after, client_document, make_client
 
@@ -134,3 +135,33 @@ async def test_who_comes_or_goes_meanwhile_is_planned_as_he_is_found(
     # Then who exists was fixed at the start, and whether he matches is as it is now
     rest = await store.clients.audience_chunk(everyone, after_id=5, up_to_id=10, limit=50)
     assert [client.id for client in rest.clients] == [6, 9, 10]
+
+
+async def test_a_run_of_opted_out_clients_is_read_many_at_a_time_and_ends_the_chunk(
+    store: Store, past: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a chunk of one, as of a mailing that sends one a second, and 1,000 who opted out before the one who is meant
+    insert(past, [*(make_client(number, opted_out_at=after(0)) for number in range(1, 1_001)), make_client(1_001)])
+    monkeypatch.setattr(clients_module, "READ_OF_CHUNK", 500)
+    all_of = clients_module.all_of
+    reads: list[int] = []
+
+    async def counted(found: Any, *, most: int) -> Any:
+        documents = await all_of(found, most=most)
+        reads.append(len(documents))
+        return documents
+
+    monkeypatch.setattr(clients_module, "all_of", counted)
+
+    # When it is read, then it ends early and has come forward
+    everyone = Audience(everyone=True)
+    chunk = await store.clients.audience_chunk(everyone, after_id=0, up_to_id=1_001, limit=1)
+    assert chunk.clients == ()
+    assert 500 <= chunk.looked_up_to < 1_000
+    assert sum(reads) == chunk.looked_up_to
+    assert len(reads) <= 6
+
+    # And the next one finds him
+    chunk = await store.clients.audience_chunk(everyone, after_id=chunk.looked_up_to, up_to_id=1_001, limit=1)
+    assert [client.id for client in chunk.clients] == [1_001]
+    assert chunk.looked_up_to == 1_001

@@ -116,6 +116,22 @@ def test_the_same_instant_written_with_another_offset_is_the_same_instant() -> N
     assert opens_at.tzinfo is UTC
 
 
+@pytest.mark.parametrize(
+    ("hours", "zone", "at", "closes_at"),
+    [
+        ("09:00-21:00", MOSCOW, "2026-03-01T12:00", "2026-03-01T18:00"),
+        ("09:00-21:00", MOSCOW, "2026-03-01T17:59", "2026-03-01T18:00"),
+        ("09:00-21:00", MOSCOW, "2026-03-01T18:00", "2026-03-01T18:00"),  # closed
+        ("22:00-02:00", MOSCOW, "2026-03-01T20:00", "2026-03-01T23:00"),  # over midnight
+        ("01:15-02:30", NEW_YORK, "2026-03-08T06:30", "2026-03-08T07:00"),  # the clock jumps from 02:00 to 03:00
+    ],
+)
+def test_a_window_closes_at_the_first_instant_that_the_clock_shows_outside_it(
+    hours: str, zone: tzinfo, at: str, closes_at: str
+) -> None:
+    assert window(hours).closes_at(utc(at), zone) == utc(closes_at)
+
+
 class StoppedClock(tzinfo):
     """A clock that shows noon for ever."""
 
