@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from services.api.brief_cache import BriefCache
@@ -9,6 +11,16 @@ from shared.domain.mailing import Mailing
 from shared.store.statistics import MailingCounts, Statistics
 
 MAX_AT_ONCE = 4  # aggregations under way; more of them would only queue in the store
+LARGE = 10_000  # messages: above, what is told of a mailing is counted in two parts
+STALE_S = 60.0  # the second part is told up to this age while it is counted again
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Everything that is told of an open mailing, and of when it is; the counts of a large one may be younger."""
+
+    at: datetime
+    whole: dict[str, Any]
 
 
 class CountsReader:
@@ -17,7 +29,8 @@ class CountsReader:
     def __init__(self, statistics: Statistics) -> None:
         self._statistics = statistics
         self._counts: BriefCache[int, MailingCounts] = BriefCache()
-        self._whole: BriefCache[int, dict[str, Any]] = BriefCache()
+        self._whole: BriefCache[int, Told] = BriefCache(stale_s=STALE_S, is_large=_is_large)
+        self._heads: BriefCache[int, dict[str, Any]] = BriefCache()
         self._by_revision: BriefCache[int, Mapping[int, int]] = BriefCache()
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
 
@@ -34,9 +47,22 @@ class CountsReader:
             counted[mailing.id] = counts
         return counted
 
-    async def whole(self, mailing_id: int) -> dict[str, Any]:
-        """Everything that is told of an open mailing."""
-        return await self._whole.get(mailing_id, lambda: self._statistics.whole(mailing_id))
+    async def whole(self, mailing_id: int) -> Told:
+        """Everything that is told of an open mailing: of a large one the counts as they are, the rest as it was."""
+
+        async def load() -> Told:
+            at = datetime.now(UTC)
+            async with self._slots:
+                return Told(at, await self._statistics.whole(mailing_id))
+
+        async def load_head() -> dict[str, Any]:
+            async with self._slots:
+                return await self._statistics.head(mailing_id)
+
+        told = await self._whole.get(mailing_id, load)
+        if not _is_large(told):
+            return told
+        return Told(told.at, told.whole | await self._heads.get(mailing_id, load_head))
 
     async def sent_by_revision(self, mailing_id: int) -> Mapping[int, int]:
         """How many messages were sent from each revision of a mailing."""
@@ -48,3 +74,7 @@ class CountsReader:
                 return (await self._statistics.counts([mailing]))[mailing.id]
 
         return await self._counts.get(mailing.id, load)
+
+
+def _is_large(told: Told) -> bool:
+    return bool(told.whole["audience_size"] > LARGE)

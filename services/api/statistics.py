@@ -1,5 +1,6 @@
 """Statistics: overall and of one mailing. In every answer the counts add up to the audience."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -61,8 +62,12 @@ class FailureView(BaseModel):
 
 
 class MailingStatisticsView(MailingCountsView):
-    """All that is counted of one mailing."""
+    """All that is counted of one mailing.
 
+    Of an open one with more than 10,000 messages, all but the counts and `by_operator_code` is of `details_at`.
+    """
+
+    details_at: Instant | None = Field(description="when this was counted; null when the mailing is over")
     by_operator_code: dict[str, CountsView]
     by_tag: dict[str, CountsView]
     by_attempt: dict[str, int] = Field(description="messages by the number of their last attempt")
@@ -103,9 +108,19 @@ async def list_statistics(query: Annotated[PageQuery, Query()], parts: PreparedP
 @router.get("/{mailing_id}", summary="Count all that is counted of one mailing", response_model=MailingStatisticsView)
 async def show_statistics(mailing_id: PathId, request: Request, parts: PreparedParts) -> Response:
     mailing = await parts.store.mailings.get(mailing_id)
-    whole: dict[str, Any] = dict(mailing.statistics or await parts.counts.whole(mailing_id))
+    details_at: datetime | None = None
+    if mailing.statistics is not None:
+        whole: dict[str, Any] = dict(mailing.statistics)
+    else:
+        told = await parts.counts.whole(mailing_id)
+        details_at, whole = told.at, dict(told.whole)
     by_tag = {one["tag"]: one["counts"] for one in whole.pop("by_tag")}
     view = MailingStatisticsView(
-        mailing_id=mailing.id, name=mailing.name, status=mailing.status, by_tag=by_tag, **whole
+        mailing_id=mailing.id,
+        name=mailing.name,
+        status=mailing.status,
+        details_at=details_at,
+        by_tag=by_tag,
+        **whole,
     )
-    return answer_unless_known(request, view, etag("statistics", view.model_dump(mode="json")))
+    return answer_unless_known(request, view, etag("statistics", view.model_dump(mode="json", exclude={"details_at"})))

@@ -4,10 +4,13 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
+from services.api import brief_cache, counts
 from shared.domain.message import FAILED, QUEUED, SENT, UNKNOWN, MessageStatus
 from shared.store.store import Store
 from tests.integration.api.planned import EVERY_STATUS, complete, plan, running_mailing
+from tests.support.eventually import eventually
 
 STATISTICS = "/api/v1/statistics"
 ONE_OF_EACH = {status.value: 1 for status in MessageStatus}
@@ -28,6 +31,7 @@ async def test_one_mailing_is_told_in_full(api: httpx.AsyncClient, store: Store)
     await plan(store, mailing, EVERY_STATUS, reason="refused")
     answer = await api.get(f"{STATISTICS}/{mailing.id}")
     told = answer.json()
+    assert told.pop("details_at") is not None, "it is open"
     assert told.pop("first_sent_at") == told.pop("last_sent_at") is not None
     assert [one["count"] for one in told.pop("sent_per_minute")] == [1]
     assert told == {
@@ -45,13 +49,44 @@ async def test_one_mailing_is_told_in_full(api: httpx.AsyncClient, store: Store)
     }
 
 
+async def test_of_a_large_mailing_the_counts_are_of_now_and_the_rest_is_of_a_while_ago(
+    api: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a large mailing of which everything has been told
+    monkeypatch.setattr(counts, "LARGE", 2)
+    monkeypatch.setattr(brief_cache, "KEPT_LOADS", 1_000_000)
+    mailing = await running_mailing(store)
+    await plan(store, mailing, [SENT, SENT, FAILED], reason="refused")
+    before = (await api.get(f"{STATISTICS}/{mailing.id}")).json()
+
+    # When it goes on
+    await plan(store, mailing, [SENT, FAILED], reason="refused")
+
+    # Then the counts follow, and add up
+    async def counted() -> dict[str, Any] | None:
+        told: dict[str, Any] = (await api.get(f"{STATISTICS}/{mailing.id}")).json()
+        return told if told["counts"]["sent"] == 3 else None
+
+    told = await eventually(counted, "the counts follow")
+    assert told is not None
+    assert told["counts"] == NONE | {"sent": 3, "failed": 2}
+    assert (told["audience_size"], told["by_operator_code"]) == (5, {"900": told["counts"]})
+
+    # And the rest is that of before, and says so
+    changing = ("counts", "audience_size", "by_operator_code")
+    assert {name: value for name, value in told.items() if name not in changing} == {
+        name: value for name, value in before.items() if name not in changing
+    }
+
+
 async def test_a_completed_mailing_is_told_as_it_was_frozen(api: httpx.AsyncClient, store: Store) -> None:
     mailing = await running_mailing(store)
     ids = await plan(store, mailing, [SENT, SENT, FAILED])
     open_answer = (await api.get(f"{STATISTICS}/{mailing.id}")).json()
     await complete(store, mailing)
     frozen = (await api.get(f"{STATISTICS}/{mailing.id}")).json()
-    assert frozen == open_answer | {"status": "completed"}
+    assert open_answer["details_at"] is not None
+    assert frozen == open_answer | {"status": "completed", "details_at": None}
     await store.messages._collection.delete_many({"_id": {"$in": ids}})
     assert (await api.get(f"{STATISTICS}/{mailing.id}")).json() == frozen
     assert (await api.get(f"/api/v1/mailings/{mailing.id}")).json()["counts"] == NONE | {"sent": 2, "failed": 1}

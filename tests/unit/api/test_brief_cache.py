@@ -70,3 +70,40 @@ async def test_it_holds_a_bounded_number_of_values(monkeypatch: pytest.MonkeyPat
         await cache.get(key, counter.load)
     assert await cache.get(4, counter.load) == 5, "the youngest is there"
     assert await cache.get(0, counter.load) == 6, "the oldest is not"
+
+
+async def test_a_large_value_is_told_as_it_was_while_it_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a large value that is older than it is kept
+    monkeypatch.setattr(brief_cache, "KEPT_LOADS", 0)
+    cache, counter = BriefCache[str, int](kept_s=0.0, stale_s=60.0, is_large=lambda _: True), Counter()
+    counter.let.set()
+    assert await cache.get("a", counter.load) == 1
+
+    # When it is asked for while the next load takes its time, then it is told as it was
+    counter.let.clear()
+    assert [await cache.get("a", counter.load) for _ in range(3)] == [1, 1, 1]
+    await asyncio.sleep(0)
+    assert counter.loads == 2, "one load behind them all"
+
+    # And when that is done, then it is what it is now
+    counter.let.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    counter.let.clear()
+    assert await cache.get("a", counter.load) == 2
+    counter.let.set()
+
+
+async def test_what_is_older_than_that_is_waited_for() -> None:
+    cache, counter = BriefCache[str, int](kept_s=0.0, stale_s=0.0, is_large=lambda _: True), Counter()
+    counter.let.set()
+    assert [await cache.get("a", counter.load) for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_large_value_is_kept_for_ten_times_as_long_as_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brief_cache, "KEPT_LOADS", 1_000_000)
+    cache, counter = BriefCache[str, int](kept_s=0.0, stale_s=60.0, is_large=lambda _: True), Counter()
+    counter.let.set()
+    assert [await cache.get("a", counter.load) for _ in range(3)] == [1, 1, 1]
+    await asyncio.sleep(0)
+    assert counter.loads == 1
