@@ -5,6 +5,7 @@ channel closes, and work must not die with a channel.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -16,12 +17,13 @@ from aiormq.abc import DeliveredMessage
 
 from shared.broker.acks import Acks
 from shared.broker.delivery import Delivery
-from shared.broker.gateway import Gateway, close_channel, describe, is_loss
+from shared.broker.gateway import Gateway, close_channel, describe, is_being_cancelled, is_loss
 from shared.errors import BrokerUnavailable
 
 RPC_TIMEOUT_S = 10.0
 RETRY_WAIT_S = 0.5
 SILENCE_S = 10.0
+LOOK_EVERY_S = 0.25
 
 log = structlog.get_logger()
 
@@ -52,6 +54,7 @@ class Consumer:
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._asked_anew = asyncio.Event()
+        self._flushed = asyncio.Event()
         self._delivered = False  # anything, since it was last looked at
         self._told: int | None = None  # prefetch with which the log says that it has begun; silence is not told
 
@@ -61,7 +64,12 @@ class Consumer:
         return self._prefetch
 
     def set_prefetch(self, prefetch: int) -> None:
-        """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel."""
+        """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel.
+
+        To the new consumer the broker does not count what the old one has left, so there is a while without any: until
+        no more than half of the new prefetch is unacked. A change to twice as much or more so costs nothing, one to
+        less waits, and however often it is changed, never is more unacked than one and a half times the larger.
+        """
         if prefetch != self._prefetch:
             self._prefetch = prefetch
             self._asked_anew.set()
@@ -78,6 +86,8 @@ class Consumer:
             except BrokerUnavailable as error:
                 log.warning("consumer.waits", queue=self._queue, error=describe(error))
                 await asyncio.sleep(RETRY_WAIT_S)
+            if is_being_cancelled():  # aiormq may turn it into an error of the channel (seen while one began anew)
+                raise asyncio.CancelledError
 
     async def flush_acks(self) -> None:
         """Ack what has been settled."""
@@ -85,6 +95,7 @@ class Consumer:
         if acks is None:
             return
         await acks.flush()
+        self._flushed.set()
         if acks is self._acks and not acks.is_open:
             self._lost.set()  # what lies unacked in the channel comes again only when that is closed
 
@@ -128,8 +139,10 @@ class Consumer:
             while (end := await self._wait(lost, underlay, acks, consumer_tag)) is not Wait.LOST:
                 async with asyncio.timeout(RPC_TIMEOUT_S):
                     await underlay.basic_cancel(consumer_tag)
-                    if end is Wait.SILENT:
-                        break
+                if end is Wait.SILENT:
+                    break
+                await self._until_few_unacked(lost, acks)
+                async with asyncio.timeout(RPC_TIMEOUT_S):
                     consumer_tag = await self._begin(underlay, acks)
             return end
         except BaseException as error:
@@ -137,6 +150,8 @@ class Consumer:
                 raise
             if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
                 await self._gateway.declare_again()
+            if isinstance(error, TimeoutError):
+                self._gateway.distrust(channel)
             raise BrokerUnavailable(describe(error)) from error
 
     async def _begin(self, underlay: aiormq.abc.AbstractChannel, acks: Acks) -> str:
@@ -148,6 +163,14 @@ class Consumer:
             log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
         self._told = self._prefetch
         return str(started.consumer_tag)
+
+    async def _until_few_unacked(self, lost: asyncio.Event, acks: Acks) -> None:
+        """See `set_prefetch`, which may be called meanwhile, too."""
+        while acks.unacked > self._prefetch // 2 and not lost.is_set():
+            self._flushed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._flushed.wait()
 
     async def _wait(
         self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, acks: Acks, consumer_tag: str

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import aio_pika
 import structlog
@@ -20,6 +21,7 @@ from yarl import URL
 from shared.addresses import one_address_each
 from shared.broker.topology import TOPOLOGY, Topology
 from shared.errors import BrokerUnavailable
+from shared.tasks import retrieve
 
 HEARTBEAT_S = 10  # a dead peer is noticed after three of these; the default of 60 means minutes
 CONNECT_TIMEOUT_S = 5.0
@@ -38,9 +40,14 @@ def is_loss(error: BaseException) -> bool:
     a whole frame, aiormq fails whoever waits on it with a bare `Exception()` (FutureStore.reject_all without an error).
     """
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() == 0
+        return not is_being_cancelled()
     return isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody has asked the current task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Gateway:
@@ -61,6 +68,7 @@ class Gateway:
         self._report = report
         self._topology = topology
         self._connection: AbstractConnection | None = None
+        self._channels: WeakKeyDictionary[AbstractChannel, AbstractConnection] = WeakKeyDictionary()
         self._changed = asyncio.Condition()
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +85,7 @@ class Gateway:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._connection = None
+        await self._set(None)
 
     async def connection(self, *, within_s: float | None = None) -> AbstractConnection:
         """The connection, as soon as there is one.
@@ -86,14 +94,15 @@ class Gateway:
             within_s: longest wait, seconds; None waits for ever.
 
         Raises:
-            BrokerUnavailable: there is none within the time.
+            BrokerUnavailable: there is none within the time, or the gateway is closed.
         """
         try:
             async with asyncio.timeout(within_s), self._changed:
-                await self._changed.wait_for(lambda: self._connection is not None)
+                await self._changed.wait_for(lambda: self._connection is not None or self._closing)
         except TimeoutError as error:
             raise BrokerUnavailable(f"no connection to RabbitMQ within {within_s} s") from error
-        assert self._connection is not None  # noqa: S101 - said by wait_for
+        if self._connection is None:
+            raise BrokerUnavailable("no connection to RabbitMQ: the gateway was closed")
         return self._connection
 
     async def channel(self, *, within_s: float | None = None) -> AbstractChannel:
@@ -105,13 +114,29 @@ class Gateway:
         connection = await self.connection(within_s=within_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await connection.channel(publisher_confirms=True, on_return_raises=True)
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         except BaseException as error:
             if is_loss(error):
                 if connection is self._connection:  # else another has been made meanwhile
                     self._lost.set()
                 raise BrokerUnavailable(f"no channel: {describe(error)}") from error
             raise
+        self._channels[channel] = connection
+        return channel
+
+    def distrust(self, channel: AbstractChannel) -> None:
+        """An answer did not come in time on a channel. Where there are several nodes, take the next one.
+
+        A node that is cut off from the others keeps its clients, and cannot confirm or deliver anything. With one node
+        there is nothing better than to wait: it may hold publishers up because it runs out of memory or disk.
+        """
+        if len(self._nodes) > 1 and self.is_current(channel):
+            log.warning("node.left", nodes=len(self._nodes))
+            self._lost.set()
+
+    def is_current(self, channel: AbstractChannel) -> bool:
+        """Whether a channel is one of the connection that there is now."""
+        return self._connection is not None and self._channels.get(channel) is self._connection
 
     async def declare_again(self) -> None:
         """Declare the topology once more: a queue may have been deleted by hand. Whoever asks meanwhile, shares it.
@@ -121,7 +146,7 @@ class Gateway:
         """
         if self._declaring is None or self._declaring.done():
             self._declaring = asyncio.create_task(self._declare(), name="broker topology")
-            self._declaring.add_done_callback(_retrieve)  # everybody who asked may have given up
+            self._declaring.add_done_callback(retrieve)  # everybody who asked may have given up
         try:
             # Whoever gives up waiting is not held up by the closing of the channel.
             await asyncio.shield(self._declaring)
@@ -195,11 +220,6 @@ class Gateway:
             self._changed.notify_all()
 
 
-def _retrieve(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled():
-        task.exception()
-
-
 def _setter(event: asyncio.Event) -> Callable[..., None]:
     return lambda *_: event.set()
 
@@ -220,9 +240,7 @@ async def close_channel(channel: AbstractChannel) -> None:
 
 
 async def _close(connection: AbstractConnection) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await connection.close()
-    except BaseException as error:
-        if not is_loss(error):
-            raise
+    """Close a connection, and do not wait longer than a while: to a peer that does not read, aiormq goes on writing."""
+    closing = asyncio.ensure_future(connection.close())
+    closing.add_done_callback(retrieve)
+    await asyncio.wait([closing], timeout=CONNECT_TIMEOUT_S)

@@ -67,6 +67,40 @@ async def test_it_takes_what_there_is_and_acks_what_is_settled(
     assert await is_empty(vhost.amqp_url)
 
 
+async def test_however_often_the_prefetch_is_changed_little_more_than_that_is_in_hand(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given a consumer that holds all that it may
+    await publish(publisher, range(400))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=100, settles_the_rest=False) as consumer:
+        await taker.until(set(range(100)))
+
+        # When the prefetch goes up and down while nothing is settled
+        for prefetch in (60, 100, 60, 100, 60):
+            consumer.set_prefetch(prefetch)
+            await asyncio.sleep(0.2)
+
+        # Then nothing more has come
+        assert len(taker.deliveries) == 100
+
+        # And when half of the new prefetch is left, then as many come as that allows, and no more
+        for delivery in taker.deliveries[:70]:
+            delivery.settle()
+        await consumer.flush_acks()
+        await taker.until(set(range(160)))
+        await asyncio.sleep(0.2)
+        assert len(taker.deliveries) == 160
+
+        # And to twice as much it goes at once
+        for delivery in taker.deliveries[:100]:
+            delivery.settle()
+        await consumer.flush_acks()
+        consumer.set_prefetch(120)
+        await taker.until(set(range(280)))
+    assert await depth(vhost.amqp_url, SEND_QUEUE) == 300
+
+
 async def test_one_that_takes_long_holds_up_nobody_behind_it(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:

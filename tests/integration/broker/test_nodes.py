@@ -7,7 +7,10 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from deploy.local.ports import free_ports
+from shared.broker import publisher
 from shared.broker.gateway import Gateway
+from shared.broker.topology import ExchangeName
+from shared.contracts.commands import SendCommand
 from shared.errors import BrokerUnavailable
 from tests.integration.broker.conftest import Vhost
 from tests.integration.broker.relay import Relay
@@ -83,3 +86,37 @@ async def test_gateways_spread_over_the_nodes(vhost: Vhost) -> None:
             async with Gateway(several(vhost, *ports), name="spread", report=lambda _: None) as gateway:
                 await gateway.connection(within_s=20)
         assert min(one.connections, two.connections) > 0
+
+
+@pytest.mark.usefixtures("first_node_first")
+async def test_a_node_that_does_not_confirm_is_left(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a publisher whose node keeps its clients and answers nothing any more, as one does that has lost the others
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_S", 1.0)
+    async with Relay(vhost.amqp_url) as one, Relay(vhost.amqp_url) as two:
+        ports = [urlsplit(relay.url).port or 0 for relay in (one, two)]
+        async with Gateway(several(vhost, *ports), name="leaves", report=lambda _: None) as gateway:
+            publishing = publisher.Publisher(gateway)
+            command = publisher.Publication(ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, b"one")
+            assert await publishing.publish(command, within_s=20) is False
+            one.silence()
+
+            # When it publishes, then it does so over the next node, and says that it may have done so before
+            assert await publishing.publish(command, within_s=60) is True
+            assert two.connections == 1
+
+
+async def test_with_one_node_there_is_nothing_better_than_to_wait(
+    vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_S", 0.5)
+    async with (
+        Relay(vhost.amqp_url) as relay,
+        Gateway(relay.url, name="stays", report=lambda _: None) as gateway,
+    ):
+        await gateway.connection(within_s=20)
+        relay.silence()
+        command = publisher.Publication(ExchangeName.MESSAGES, SendCommand.ROUTING_KEY, b"one")
+        with pytest.raises(BrokerUnavailable):
+            await publisher.Publisher(gateway).publish(command, within_s=2)
+        relay.speak()
+        assert relay.connections == 1
