@@ -1,7 +1,7 @@
 """Backpressure: how many send commands may be published now.
 
-The send queue is kept at about two seconds of the work that the senders do. So a pause or a cancel bites at once, an
-urgent mailing never stands behind more than that of a huge one, and the broker stays small, however slow the
+The send queue is kept at about a second and a half of the work that the senders do. So a pause or a cancel bites at
+once, an urgent mailing never stands behind more than that of a huge one, and the broker stays small, however slow the
 provider is.
 """
 
@@ -11,7 +11,7 @@ from shared.broker.queues import DepthReader
 from shared.broker.topology import SEND_QUEUE
 from shared.runtime.clock import Clock
 
-WORK_S = 2.0  # the queue holds at most so many seconds of work
+WORK_S = 1.5  # the queue holds at most so many seconds of work
 LEAST_COMMANDS = 50
 MAX_COMMANDS = 10_000
 LOOK_EVERY_S = 0.1

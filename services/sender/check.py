@@ -4,6 +4,7 @@ Read from the store and after the claim, not from a cache: so no call starts aft
 deletion was answered, except on claims made before it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -60,8 +61,7 @@ class Checker:
     async def check(self, batch: Sequence[ClaimedTask]) -> None:
         """Decide for each task of a batch, and hand it on."""
         try:
-            paused_until = await until_answered(self._store.provider_state.paused_until, report=self._report_store)
-            mailings, attributes = await self._read(batch)
+            paused_until, mailings, attributes = await self._read(batch)
         except Exception:
             log.exception("check.put_off", message_ids=[one.message.id for one in batch])
             await self._give_back.put_off(batch, reason="check_failed")
@@ -83,8 +83,8 @@ class Checker:
                 parked.setdefault(Park("mailing_unreadable", now + UNREADABLE_WAIT), []).append(one)
                 continue
             match self._decide(one, mailing, attributes.get(one.message.client_id), template, now):
-                case Go(text) if mailing is not None:
-                    self._deliver(ReadyTask(one, mailing, text))
+                case Go(text, closes_at) if mailing is not None:
+                    self._deliver(ReadyTask(one, mailing, text, closes_at))
                 case Fail(reason, error):
                     self._record(one, self._failed(one, reason, error, now, mailing))
                 case Park() as park:
@@ -96,12 +96,17 @@ class Checker:
         for cancel, tasks in cancelled.items():
             await self._give_back.cancel(tasks, reason=cancel.reason)
 
-    async def _read(self, batch: Sequence[ClaimedTask]) -> tuple[dict[int, Mailing | None], dict[int, dict[str, str]]]:
+    async def _read(
+        self, batch: Sequence[ClaimedTask]
+    ) -> tuple[datetime | None, dict[int, Mailing | None], dict[int, dict[str, str]]]:
+        """The pause for all senders, the mailings, and the clients' attributes, as they are now; asked for at once."""
         mailing_ids = {one.message.mailing_id for one in batch}
         client_ids = [one.message.client_id for one in batch]
-        mailings = await read_mailings(self._store.mailings, mailing_ids, report=self._report_store)
-        attributes = await until_answered(lambda: self._store.clients.reachable(client_ids), report=self._report_store)
-        return mailings, attributes
+        return await asyncio.gather(
+            until_answered(self._store.provider_state.paused_until, report=self._report_store),
+            read_mailings(self._store.mailings, mailing_ids, report=self._report_store),
+            until_answered(lambda: self._store.clients.reachable(client_ids), report=self._report_store),
+        )
 
     def _decide(
         self,

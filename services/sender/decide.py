@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from services.sender.task import ClaimedTask
+from services.sender.task import START_LIMIT_S, ClaimedTask
 from shared.domain.client import zone
 from shared.domain.mailing import RUNNING, Mailing
 from shared.domain.text import MAX_RENDERED_CHARACTERS, MissingAttribute, Template, TextTooLong
+
+START_LIMIT = timedelta(seconds=START_LIMIT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Deliver this text."""
+    """Deliver this text, before an instant where one is given: the client's window closes while the claim may start."""
 
     text: str
+    closes_at: datetime | None = None
 
 
 Decision = Park | Cancel | Fail | Go
@@ -65,13 +68,16 @@ def decide(
         return Park(f"mailing_{mailing.status}", now)
     if attributes is None:
         return Cancel("client_gone")
-    if mailing.local_window is not None:
+    closes_at: datetime | None = None
+    if (window := mailing.local_window) is not None:
         client_zone = zone(claimed.message.timezone)
-        if not mailing.local_window.is_open(now, client_zone):
-            return Park("window_closed", mailing.local_window.opens_at(now, client_zone))
+        if not window.is_open(now, client_zone):
+            return Park("window_closed", window.opens_at(now, client_zone))
+        if not window.is_open(now + START_LIMIT, client_zone):
+            closes_at = window.closes_at(now, client_zone)
     try:
         # What the client was when the message was planned comes first; an edited text may use more than was kept.
-        return Go(template.render({**attributes, **claimed.message.fields}))
+        return Go(template.render({**attributes, **claimed.message.fields}), closes_at)
     except MissingAttribute as error:
         return Fail("missing_attribute", f"the client has no attribute {error.name}")
     except TextTooLong as error:

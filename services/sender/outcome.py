@@ -44,6 +44,9 @@ class Verdict:
     overloaded: bool = False
 
 
+ACCEPTED = Verdict(Outcome.ACCEPTED, None)
+
+
 def judge(answer: Answer, *, refusal_statuses: frozenset[int]) -> Verdict:
     """What an answer means, by the table above."""
     status = answer.http_status
@@ -70,7 +73,7 @@ def _judge_body(body: bytes | None) -> Verdict:
     if code is None:
         return Verdict(Outcome.UNKNOWN, "malformed_answer", provider_failed=True)
     if code == 0:
-        return Verdict(Outcome.ACCEPTED, None)
+        return ACCEPTED
     return Verdict(Outcome.PERMANENT, f"refused_code_{code}")
 
 

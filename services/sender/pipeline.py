@@ -68,8 +68,8 @@ class Tuning:
 
     @property
     def most_prefetch(self) -> int:
-        """Two batches, and what is in flight. Measured: half of it costs a quarter of the rate."""
-        return 2 * self.batch_size + self.concurrency + self.batch_size // 2
+        """Three batches (gathered, claimed and called for, recorded), and what is in flight."""
+        return 3 * self.batch_size + self.concurrency
 
     @property
     def first_prefetch(self) -> int:

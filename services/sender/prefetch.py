@@ -15,7 +15,7 @@ from typing import Protocol
 
 from services.sender.breaker import Breaker
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.25
 WORK_S = 2.0
 LIMITED_WORK_S = 0.5
 PROBE_PREFETCH = 1

@@ -1,6 +1,6 @@
 """Task: one delivered send command, and what a sender has in its hands on the way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.broker.delivery import Delivery
@@ -39,9 +39,9 @@ class Claim:
     at: datetime
     at_s: float
 
-    def age_s(self, clock: Clock) -> float:
+    def age_s(self, clock: Clock, now: datetime) -> float:
         """Its age by whichever clock says more, seconds: a clock may be set, and a machine may sleep."""
-        return max(clock.monotonic_s() - self.at_s, (clock.now() - self.at).total_seconds())
+        return max(clock.monotonic_s() - self.at_s, (now - self.at).total_seconds())
 
 
 @dataclass(eq=False, slots=True)
@@ -55,19 +55,27 @@ class ClaimedTask:
 
 @dataclass(eq=False, slots=True)
 class ReadyTask:
-    """A claimed task that was checked: the mailing as read after the claim, and the text to deliver."""
+    """A claimed task that was checked: the mailing as read after the claim, and the text to deliver.
+
+    `closes_at` is when the client's window closes, if that comes before the claim is too old; `start_before` is the
+    first of all instants at which no call may start any more.
+    """
 
     claimed: ClaimedTask
     mailing: Mailing
     text: str
+    closes_at: datetime | None = None
+    start_before: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        ends = (self.claimed.claim.at + timedelta(seconds=START_LIMIT_S), self.mailing.end_at, self.closes_at)
+        self.start_before = min(end for end in ends if end is not None)
 
     def start_within_s(self, clock: Clock) -> float:
-        """Seconds left in which a call may start: until the claim is too old, or the mailing's end."""
-        left_s = START_LIMIT_S - self.claimed.claim.age_s(clock)
-        if self.mailing.end_at is not None:
-            left_s = min(left_s, (self.mailing.end_at - clock.now()) / timedelta(seconds=1))
-        return left_s
+        """Seconds left in which a call may start: until the claim is too old, the mailing's end, the window's."""
+        of_claim_s = self.claimed.claim.at_s + START_LIMIT_S - clock.monotonic_s()
+        return min(of_claim_s, (self.start_before - clock.now()).total_seconds())
 
     def end_within_s(self, clock: Clock) -> float:
         """Seconds left in which every try must have ended."""
-        return END_LIMIT_S - self.claimed.claim.age_s(clock)
+        return END_LIMIT_S - self.claimed.claim.age_s(clock, clock.now())

@@ -21,8 +21,7 @@ class SystemClock:
     """The machine's clocks."""
 
     def now(self) -> datetime:
-        instant = datetime.now(UTC)
-        return instant.replace(microsecond=instant.microsecond // 1_000 * 1_000)
+        return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1_000, UTC)
 
     def monotonic_s(self) -> float:
         return time.monotonic()

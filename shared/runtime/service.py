@@ -1,6 +1,7 @@
 """Service: how every process of Mailrun begins and ends."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -36,6 +37,11 @@ def run_service(name: str, main: Callable[[Settings, asyncio.Event], Awaitable[N
     """
     settings = settings_or_exit()
     configure_logs(name, level=settings.log_level, log_format=settings.log_format)
+
+    # What was imported lives as long as the process: not to be looked through for garbage, again and again (a twentieth
+    # of a sender's CPU).
+    gc.collect()
+    gc.freeze()
 
     async def run() -> None:
         await main(settings, stop_on_signals())

@@ -66,11 +66,11 @@ class Settings(BaseSettings):
     )
 
     sender_max_attempts: int = Field(6, ge=1, le=100, description="attempts before a message is given up")
-    sender_batch_size: int = Field(200, ge=1, le=1_000, description="messages claimed or recorded in one update")
+    sender_batch_size: int = Field(400, ge=1, le=1_000, description="messages claimed or recorded in one update")
     sender_batch_wait_ms: float = Field(20.0, ge=0, le=1_000, description="longest wait for a batch to fill, ms")
     sender_stop_s: float = Field(15.0, gt=0, le=600, description="longest wait for calls under way at a stop, seconds")
 
-    scheduler_chunk_clients: int = Field(500, ge=1, le=10_000, description="clients planned at a time")
+    scheduler_chunk_clients: int = Field(1_000, ge=1, le=10_000, description="clients planned at a time")
     scheduler_tick_s: float = Field(1.0, gt=0, le=60, description="longest sleep of the scheduler, seconds")
     scheduler_mend_after_s: float = Field(
         60.0, ge=1, description="silence after which a message's command is taken for lost, seconds"

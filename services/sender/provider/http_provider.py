@@ -5,15 +5,17 @@ quick try inside an attempt, where the first was refused for certain: no connect
 Everything longer is the ladder's.
 """
 
-import asyncio
+import math
 import random
+import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
 import orjson
+from aiohttp.connector import Connection
 from aiohttp_retry import RetryClient, RetryOptionsBase
 from yarl import URL
 
@@ -22,6 +24,7 @@ from services.sender.provider.provider import Answer, Call, Unsendable
 
 TRIES = 2
 CONNECT_S = 2.0
+LEAST_TIMEOUT_S = 0.001  # aiohttp takes 0 for "no timeout"
 QUICK_WAIT_S = 0.25  # full jitter: the second try comes after 0 to this
 MAX_BODY_BYTES = 65_536
 SERVICE_UNAVAILABLE = 503
@@ -34,16 +37,17 @@ class _NoTimeLeft(Exception):
 class _Progress:
     """How far the tries of one attempt have come: what is known of the last one, and how one before it was refused."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, now_s: float) -> None:
         self.call = call
+        self.end_at_s = now_s + call.end_within_s
         self.refused = False
         self.refused_status: int | None = None
         self.began_at_s: float | None = None
         self.written = False
         self.status: int | None = None
 
-    def begin_try(self) -> None:
-        self.began_at_s = asyncio.get_running_loop().time()
+    def begin_try(self, now_s: float) -> None:
+        self.began_at_s = now_s
         self.written, self.status = False, None
 
     def note_refusal(self) -> None:
@@ -67,7 +71,11 @@ class _Progress:
         """Since the last try began, milliseconds; None when there was none."""
         if self.began_at_s is None:
             return None
-        return round((asyncio.get_running_loop().time() - self.began_at_s) * 1_000)
+        return round((time.monotonic() - self.began_at_s) * 1_000)
+
+
+_progress: ContextVar[_Progress] = ContextVar("progress")
+"""Of the attempt that the current task makes: what lies between us and the writing of a request passes nothing on."""
 
 
 class HttpProvider:
@@ -84,7 +92,7 @@ class HttpProvider:
             timeout_s: longest single try, seconds.
             refusal_statuses: statuses that say for certain "not accepted".
         """
-        self._url = URL(url.rstrip("/") + "/send/")
+        self._url = str(URL(url.rstrip("/") + "/send/"))
         self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -92,17 +100,18 @@ class HttpProvider:
         self._timeout_s = timeout_s
         self._quick_retry_status = SERVICE_UNAVAILABLE if SERVICE_UNAVAILABLE in refusal_statuses else None
         self._session: aiohttp.ClientSession | None = None
+        self._tries: RetryClient | None = None
 
     async def __aenter__(self) -> "HttpProvider":
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_before_writing)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._concurrency, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             auto_decompress=False,
-            trace_configs=[trace],
+            request_class=_Request,
         )
+        tries = cast(aiohttp.ClientSession, _Tries(self._session, self._timeout_s))
+        self._tries = RetryClient(client_session=tries, retry_options=_QuickRetry(self._quick_retry_status))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -111,19 +120,17 @@ class HttpProvider:
 
     async def deliver(self, call: Call) -> Answer:
         """See `Provider.deliver`."""
+        if self._tries is None:
+            raise RuntimeError("the provider is used outside its `async with`")
         body = _encode(call)
-        progress = _Progress(call)
-        tries = RetryClient(
-            client_session=cast(aiohttp.ClientSession, _Tries(self._open_session, progress, self._timeout_s)),
-            retry_options=_QuickRetry(self._quick_retry_status, progress),
-        )
+        progress = _Progress(call, time.monotonic())
+        _progress.set(progress)
         try:
-            async with (
-                asyncio.timeout(max(0.0, call.end_within_s)),
-                tries.request("POST", self._url / str(call.message_id), data=body, allow_redirects=False) as response,
-            ):
+            url = URL(f"{self._url}{call.message_id}", encoded=True)
+            async with self._tries.request("POST", url, data=body, allow_redirects=False) as response:
                 content = await _read(response)
-                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+                retry_after = response.headers.get("Retry-After")
+                retry_after_s = parse_retry_after(retry_after, datetime.now(UTC)) if retry_after else None
                 return Answer(response.status, content, None, True, True, progress.elapsed_ms, retry_after_s)
         except _NoTimeLeft:
             return Answer(progress.refused_status, None, "no time left", progress.refused, False, None)
@@ -131,38 +138,53 @@ class HttpProvider:
             # A status that came counts, although its body did not end.
             return Answer(progress.status, None, error_text(error), True, progress.written, progress.elapsed_ms)
 
-    @property
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the provider is used outside its `async with`")
-        return self._session
-
 
 class _Tries:
     """What aiohttp-retry takes for a session: it looks at the clock before each try, and bounds it."""
 
-    def __init__(self, session: aiohttp.ClientSession, progress: _Progress, timeout_s: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeout_s: float) -> None:
         self._session = session
-        self._progress = progress
         self._timeout_s = timeout_s
+        self._usual_timeout = _timeout(timeout_s, CONNECT_S)
 
-    async def request(
-        self, method: str, url: URL, trace_request_ctx: dict[str, Any], **kwargs: Any
-    ) -> aiohttp.ClientResponse:
-        left_s = self._progress.look_at_the_clock()
-        self._progress.begin_try()
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=min(CONNECT_S, left_s))
-        response = await self._session.request(
-            method, url, timeout=timeout, trace_request_ctx={**trace_request_ctx, "progress": self._progress}, **kwargs
-        )
-        self._progress.status = response.status
+    async def request(self, method: str, url: URL, **kwargs: Any) -> aiohttp.ClientResponse:
+        progress = _progress.get()
+        left_s = progress.look_at_the_clock()
+        now_s = time.monotonic()
+        progress.begin_try(now_s)
+        whole_s = max(LEAST_TIMEOUT_S, progress.end_at_s - now_s)
+        timeout = self._usual_timeout
+        if whole_s < self._timeout_s or left_s < CONNECT_S:
+            timeout = _timeout(min(whole_s, self._timeout_s), min(left_s, CONNECT_S))
+        response = await self._session.request(method, url, timeout=timeout, **kwargs)
+        progress.status = response.status
         return response
+
+
+def _timeout(whole_s: float, connect_s: float) -> aiohttp.ClientTimeout:
+    """Exact: aiohttp would round whatever is above five seconds up to a whole one."""
+    return aiohttp.ClientTimeout(whole_s, connect_s, ceil_threshold=math.inf)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that looks at the clock once more when it has its connection."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        await _before_writing()
+        return await super().send(conn)
+
+
+async def _before_writing() -> None:
+    """Connected, and about to write: the last moment at which a call can be left undone."""
+    progress = _progress.get()
+    progress.look_at_the_clock()
+    progress.written = True
 
 
 class _QuickRetry(RetryOptionsBase):
     """One more try for a refused connection, or for the quick-retry status without `Retry-After` if that is allowed."""
 
-    def __init__(self, status: int | None, progress: _Progress) -> None:
+    def __init__(self, status: int | None) -> None:
         super().__init__(
             attempts=TRIES,
             statuses=(),
@@ -172,28 +194,25 @@ class _QuickRetry(RetryOptionsBase):
             evaluate_response_callback=self._is_final,
         )
         self._status = status
-        self._progress = progress
 
     async def _is_final(self, response: aiohttp.ClientResponse) -> bool:
         if response.status != self._status or "Retry-After" in response.headers:
             return True
-        return not self._progress.call.may_try_again()
+        return not _progress.get().call.may_try_again()
 
     def get_timeout(self, attempt: int, response: aiohttp.ClientResponse | None = None) -> float:
         """Full jitter. The response is closed here: aiohttp-retry 2.9.1 keeps its connection while it sleeps."""
         if response is not None:
             response.close()
-        self._progress.note_refusal()
+        _progress.get().note_refusal()
         return random.uniform(0, QUICK_WAIT_S)
 
 
-def parse_retry_after(header: str | None, now: datetime) -> float | None:
+def parse_retry_after(header: str, now: datetime) -> float | None:
     """Seconds that a `Retry-After` asks for, in either of its forms; None for none, or for nonsense.
 
     Source: RFC 9110, 10.2.3
     """
-    if header is None:
-        return None
     if header.strip().isascii() and header.strip().isdigit():
         return float(header)
     try:
@@ -205,16 +224,6 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
     return max(0.0, (asked_for - now).total_seconds())
 
 
-async def _before_writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    """Connected, and about to write: the last moment at which a call can be left undone.
-
-    aiohttp calls this "headers sent", and does so before it writes them.
-    """
-    progress: _Progress = context.trace_request_ctx["progress"]
-    progress.look_at_the_clock()
-    progress.written = True
-
-
 def _encode(call: Call) -> bytes:
     try:
         return orjson.dumps({"id": call.message_id, "phone": int(call.phone), "text": call.text})
@@ -224,6 +233,8 @@ def _encode(call: Call) -> bytes:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """The body, or None if it is larger than the cap; then the connection is dropped."""
+    if response.content_length is not None and response.content_length <= MAX_BODY_BYTES:
+        return await response.read()
     content = bytearray()
     async for chunk in response.content.iter_any():
         content += chunk

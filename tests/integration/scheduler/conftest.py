@@ -1,5 +1,6 @@
 """Fixtures of the scheduler's tests: one virtual host and one database for a whole module, emptied for each test."""
 
+import importlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.integration.scheduler.scheduling import Hands, MovableClock
 from tests.integration.sender.planting import Planting, planting
 from tests.support.isolation import fresh_database, fresh_vhost
 
+PART = 8
 QUEUES = ("messages.send", "messages.dead", "scheduler.wakeups")
 COLLECTIONS = ("clients", "mailings", "messages", "outcomes", "state")
 
@@ -20,6 +22,12 @@ def plain_tracebacks() -> Iterator[None]:
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)])
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several parts to a chunk."""
+    monkeypatch.setattr(importlib.import_module("services.scheduler.fan_out"), "PART_CLIENTS", PART)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +51,7 @@ async def module_world(module_amqp_url: str, mongo_url: str, module_database: st
 @pytest.fixture
 async def world(module_world: Planting) -> Planting:
     """Store and broker, with nothing in them."""
-    for queue in QUEUES:
-        await module_world.take_all(queue)
+    await module_world.empty(QUEUES)
     for collection in COLLECTIONS:
         await module_world.documents[collection].delete_many({})
     return module_world

@@ -56,6 +56,35 @@ async def test_an_open_message_keeps_it_running(world: Planting, hands: Hands, s
     assert await events(world) == []
 
 
+@pytest.mark.parametrize(("looks_for_s", "looks_again_in_s"), [(0.0, 0.3), (0.1, 4.0), (30.0, 5.0)])
+async def test_a_store_that_takes_long_to_say_what_is_open_is_asked_less_often(
+    world: Planting,
+    hands: Hands,
+    clock: MovableClock,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_for_s: float,
+    looks_again_in_s: float,
+) -> None:
+    # Given a mailing with a message on its way, and a store that takes its time for each of four questions
+    mailing_id = await world.mailing()
+    await world.message(mailing_id, status="queued", due_at=now() + timedelta(hours=1))
+    clock.stop()
+    ask = world.store.messages.next_due_at
+
+    async def ask_slowly(*asked: Any) -> Any:
+        clock.pass_s(looks_for_s * 4 / 3)
+        return await ask(*asked)
+
+    monkeypatch.setattr(world.store.messages, "next_due_at", ask_slowly)
+
+    # When the scheduler has found nothing to do
+    await hands.serve_until_rest()
+
+    # Then it looks again after ten times as long, and not later than that
+    look_at = (await world.mailing_document(mailing_id))["look_at"]
+    assert (look_at - clock.now()).total_seconds() == pytest.approx(looks_again_in_s, abs=0.002)
+
+
 async def test_a_paused_mailing_does_not_complete_before_its_end(world: Planting, hands: Hands) -> None:
     mailing_id = await world.mailing(status=PAUSED)
     await world.message(mailing_id, status="sent", due_at=None)

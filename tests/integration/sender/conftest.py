@@ -49,8 +49,7 @@ async def module_world(module_amqp_url: str, mongo_url: str, module_database: st
 @pytest.fixture
 async def world(module_world: Planting) -> Planting:
     """Store and broker, with nothing in the queues."""
-    for queue in QUEUES:
-        await module_world.take_all(queue)
+    await module_world.empty(QUEUES)
     module_world.published = 0
     return module_world
 

@@ -188,6 +188,12 @@ class Planting:
         await self.reader.ack()
         return entries
 
+    async def empty(self, queues: Iterable[str]) -> None:
+        """Take out of the queues whatever is ready. One that was deleted is there again."""
+        await self.gateway.declare_again()
+        for queue in queues:
+            await self.take_all(queue)
+
     async def retries(self) -> dict[str, list[SendCommand]]:
         """What waits in the ladder, by step, taken out of it; steps in which nothing waits are left out."""
         taken = {step.name: await self.take_all(retry_queue(step)) for step in LADDER}

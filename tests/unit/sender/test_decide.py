@@ -76,6 +76,15 @@ def test_a_closed_window_parks_until_it_opens_on_the_clients_clock() -> None:
     assert in_vladivostok == Park("window_closed", NOW + timedelta(hours=11))
 
 
+def test_a_window_that_closes_while_the_claim_may_start_is_an_end() -> None:
+    one = mailing(local_window=LocalWindow(time(14), time(15, 1)))  # NOW is 15:00 in Moscow
+    closes_at = NOW + timedelta(minutes=1)
+
+    assert decide(claimed(), one, {}, HELLO, NOW) == Go("Hello")
+    just_before = closes_at - timedelta(seconds=5)
+    assert decide(claimed(), one, {}, HELLO, just_before) == Go("Hello", closes_at)
+
+
 def test_an_open_window_goes() -> None:
     one = mailing(local_window=LocalWindow(time(15), time(16)))
 
