@@ -6,10 +6,9 @@ from pathlib import Path
 
 from deploy.local.plan import Plan
 from deploy.local.rabbit import USER
-from deploy.local.readiness import NotReady, answers_ok, wait_until
+from deploy.local.readiness import START_LIMIT_S, NotReady, answers_ok, wait_until
 from deploy.local.supervisor import Supervisor
 
-ANSWER_LIMIT_S = 90
 TAIL_LINES = 20
 
 
@@ -47,7 +46,7 @@ def await_part(supervisor: Supervisor, answers: Callable[[], bool], what: str, p
         SystemEnded: it did not in time; the message ends with its last log lines.
     """
     try:
-        wait_until(answers, what, timeout_s=ANSWER_LIMIT_S, alive=lambda: supervisor.is_running)
+        wait_until(answers, what, timeout_s=START_LIMIT_S, alive=lambda: supervisor.is_running)
     except NotReady as error:
         raise SystemEnded(f"{error}\n{tail_of(supervisor.log_of(program))}") from error
 

@@ -11,7 +11,7 @@ from deploy.local.choices import Choices
 from deploy.local.ports import PortNeed, free_ports
 from deploy.local.program import Program, Stage
 from deploy.local.rabbit import RabbitNode
-from deploy.local.store import StoreServer
+from deploy.local.store import SENDER_BATCH_SIZE, StoreServer
 from shared.runtime.settings import Settings
 
 STOP_SLACK_S = 5
@@ -69,6 +69,7 @@ def plan_system(folder: Path, choices: Choices, settings: Settings) -> Plan:
         store = StoreServer(folder / "store", choices.store_port)
         programs.append(store.program())
         environment["MONGO_URL"] = store.mongo_url
+        environment["SENDER_BATCH_SIZE"] = os.environ.get("SENDER_BATCH_SIZE") or SENDER_BATCH_SIZE
         needs.append(PortNeed(store.port, "the embedded store", "STORE_PORT"))
     fake_provider_url = None
     if choices.provider_url is None:

@@ -2,7 +2,8 @@
 
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 # Below the range from which Linux takes ports for outgoing connections (32768 and up, ip_local_port_range): a server
@@ -45,21 +46,43 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports on which nothing listens, chosen at random so that two runs seldom meet.
+    """Different ports that nobody uses or holds, chosen at random so that two runs seldom meet.
 
     Raises:
         PortTaken: none found in a thousand tries.
     """
-    chosen: list[int] = []
-    for _ in range(MAX_TRIES):
-        if len(chosen) == count:
-            break
-        port = random.randint(LOWEST_PORT, HIGHEST_PORT)
-        if port not in chosen and is_free(port):
-            chosen.append(port)
-    if len(chosen) < count:
-        raise PortTaken(f"found no {count} free ports between {LOWEST_PORT} and {HIGHEST_PORT}")
-    return chosen
+    with held_ports(count) as ports:
+        return ports
+
+
+@contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """As `free_ports`, and nobody else is given them meanwhile, although the server that they are for may be down.
+
+    The sockets that hold them are bound and do not listen: connecting is refused, and a server that allows the reuse
+    of addresses (asyncio's, uvicorn's and RabbitMQ's do) can listen there as often as it likes.
+
+    Raises:
+        PortTaken: none found in a thousand tries.
+    """
+    held: list[int] = []
+    with ExitStack() as sockets:
+        for _ in range(MAX_TRIES):
+            if len(held) == count:
+                break
+            port = random.randint(LOWEST_PORT, HIGHEST_PORT)
+            holding = sockets.enter_context(socket.socket())
+            try:
+                holding.bind(("127.0.0.1", port))
+            except OSError:
+                holding.close()
+                continue
+            # Only now: with it, binding would succeed beside somebody else who holds the port.
+            holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.append(port)
+        if len(held) < count:
+            raise PortTaken(f"found no {count} free ports between {LOWEST_PORT} and {HIGHEST_PORT}")
+        yield held
 
 
 def refuse_taken(needs: Iterable[PortNeed]) -> None:

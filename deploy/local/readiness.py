@@ -7,6 +7,10 @@ from collections.abc import Callable
 import httpx
 
 POLL_S = 0.1
+START_LIMIT_S = 240
+"""Longest wait for a server that was started. A RabbitMQ node boots on 8 s of CPU; beside others on a slow machine that
+is over a minute.
+"""
 
 
 class NotReady(Exception):

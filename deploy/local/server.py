@@ -10,9 +10,8 @@ from typing import Self
 
 from deploy.local.leftovers import end_marked, mark_of
 from deploy.local.program import Program, bound_to_parent
-from deploy.local.readiness import NotReady, wait_until
+from deploy.local.readiness import START_LIMIT_S, NotReady, wait_until
 
-START_LIMIT_S = 60
 LOG_TAIL_LINES = 30
 
 

@@ -12,6 +12,9 @@ from deploy.local.program import Program, Stage
 from deploy.local.readiness import listens
 from deploy.local.server import PrivateServer
 
+SENDER_BATCH_SIZE = "100"
+"""For senders on this store: an update of 400 costs it half as much again for each document as one of 100."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreServer:

@@ -14,8 +14,9 @@ from typing import Any
 import docker
 import httpx
 
+from deploy.local.ports import held_ports
 from tests.bench.cpu import cpu_s
-from tests.e2e.system import free_port
+from tests.e2e.system import answers, gateway_to
 from tests.support import servers
 from tests.support.eventually import eventually
 from tests.support.isolation import fresh_database, fresh_vhost
@@ -75,13 +76,12 @@ class Places:
 @asynccontextmanager
 async def places() -> AsyncIterator[Places]:
     """Broker and store as the tests choose them (what the environment names, else containers, else local ones)."""
-    with servers.broker() as broker, servers.store() as store:
-        port = free_port()
+    with servers.broker() as broker, servers.store() as store, held_ports(1) as [port]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.provider", "--port", str(port)], cwd=ROOT, stdin=subprocess.DEVNULL
         )
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as provider:
+            async with gateway_to(port) as provider:
                 found = Places(
                     broker.amqp_url,
                     broker.management_url,
@@ -92,7 +92,7 @@ async def places() -> AsyncIterator[Places]:
                     process.pid,
                     _container_pids(),
                 )
-                await eventually(lambda: _answers(provider), "the provider of the benchmarks", within_s=30)
+                await eventually(lambda: answers(provider, "/calls"), "the provider of the benchmarks", within_s=30)
                 yield found
         finally:
             process.terminate()
@@ -142,10 +142,3 @@ def _container_pids() -> dict[str, int]:
                 pids[name] = int(engine.api.inspect_container(container.id)["State"]["Pid"])
     engine.close()
     return pids
-
-
-async def _answers(provider: httpx.AsyncClient) -> bool:
-    try:
-        return (await provider.get("/calls")).status_code == 200
-    except httpx.HTTPError:
-        return False

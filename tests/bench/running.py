@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 
+from deploy.local.ports import held_ports
+from deploy.local.store import SENDER_BATCH_SIZE
 from tests.bench.cpu import cpu_s, peak_memory_mb
 from tests.bench.places import Places
 from tests.bench.planting import TAG, Planting
 from tests.e2e.processes import Process
-from tests.e2e.system import free_port
+from tests.e2e.system import gateway_to
 from tests.support.eventually import eventually
 
 START_S = 60.0
@@ -106,8 +108,11 @@ async def running(places: Places, *services: str, clients: int = 0, **settings: 
         clients: planted with the tag of the benchmarks before.
         settings: more of the environment.
     """
-    port = free_port()
-    with places.fresh() as (amqp_url, database), TemporaryDirectory(prefix="mailrun-bench-") as folder:
+    with (
+        places.fresh() as (amqp_url, database),
+        TemporaryDirectory(prefix="mailrun-bench-") as folder,
+        held_ports(1) as [port],
+    ):
         environment = {
             "AMQP_URL": amqp_url,
             "MONGO_URL": places.mongo_url,
@@ -117,13 +122,14 @@ async def running(places: Places, *services: str, clients: int = 0, **settings: 
             "PROVIDER_URL": places.provider_url,
             "PROVIDER_TOKEN": "token",
             "LOG_FORMAT": "json",
+            **({"SENDER_BATCH_SIZE": SENDER_BATCH_SIZE} if "embedded" in places.told else {}),
             **settings,
         }
         planting = Planting(places.mongo_url, database)
         await planting.prepare()
         if clients:
             await planting.clients(clients)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as api:
+        async with gateway_to(port, timeout_s=60) as api:
             system = Running(places, Path(folder), environment, planting, api)
             try:
                 await system.start(*services)

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ from typing import Any
 import httpx
 import pymongo
 
+from deploy.local.ports import held_ports
 from tests.e2e.processes import Process
 from tests.support.eventually import eventually
 
 TOKEN = "the provider's token"
-START_LIMIT_S = 60
+START_LIMIT_S = 120
 FINAL = {"completed", "cancelled"}
 
 
@@ -212,12 +212,6 @@ def from_now(**ahead: float) -> str:
     return (datetime.now(UTC) + timedelta(**ahead)).isoformat(timespec="milliseconds")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def running_system(
     folder: Path,
@@ -235,42 +229,46 @@ async def running_system(
     Args:
         before_ready: what happens between the start and the wait.
     """
-    api_port, provider_port = free_port(), free_port()
-    environment = {
-        "AMQP_URL": amqp_url,
-        "MONGO_URL": mongo_url,
-        "MONGO_DATABASE": database,
-        "API_PORT": str(api_port),
-        "API_RATE_PER_S": "0",
-        "PROVIDER_URL": f"http://127.0.0.1:{provider_port}/v1",
-        "PROVIDER_TOKEN": TOKEN,
-        "LOG_FORMAT": "json",
-        **(settings or {}),
-    }
-    limits = httpx.Limits(max_connections=64)
-    async with (
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", timeout=30, trust_env=False, limits=limits) as api,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{provider_port}", timeout=30, trust_env=False) as provider,
-    ):
-        system = System(folder, amqp_url, mongo_url, database, environment, api, provider)
-        try:
-            system.start("provider", "fake_provider", "--port", str(provider_port), "--token", TOKEN)
-            system.start("api", "api")
-            others = [f"scheduler-{at + 1}" for at in range(schedulers)] + [f"sender-{at + 1}" for at in range(senders)]
-            for name in others:
-                system.start(name, name.partition("-")[0])
-            if before_ready is not None:
-                await before_ready(system)
-            await system.until_ready(*others)
-            await eventually(lambda: _answers(api, "/health/ready"), "the API ready", within_s=START_LIMIT_S)
-            await eventually(lambda: _answers(provider, "/health/live"), "the provider", within_s=START_LIMIT_S)
-            yield system
-        finally:
-            statuses = system.stop()
-        assert all(status in (0, -9) for status in statuses.values()), statuses
+    with held_ports(2) as (api_port, provider_port):
+        environment = {
+            "AMQP_URL": amqp_url,
+            "MONGO_URL": mongo_url,
+            "MONGO_DATABASE": database,
+            "API_PORT": str(api_port),
+            "API_RATE_PER_S": "0",
+            "PROVIDER_URL": f"http://127.0.0.1:{provider_port}/v1",
+            "PROVIDER_TOKEN": TOKEN,
+            "LOG_FORMAT": "json",
+            **(settings or {}),
+        }
+        async with gateway_to(api_port, max_connections=64) as api, gateway_to(provider_port) as provider:
+            system = System(folder, amqp_url, mongo_url, database, environment, api, provider)
+            try:
+                system.start("provider", "fake_provider", "--port", str(provider_port), "--token", TOKEN)
+                system.start("api", "api")
+                others = [f"scheduler-{at + 1}" for at in range(schedulers)]
+                others += [f"sender-{at + 1}" for at in range(senders)]
+                for name in others:
+                    system.start(name, name.partition("-")[0])
+                if before_ready is not None:
+                    await before_ready(system)
+                await system.until_ready(*others)
+                await eventually(lambda: answers(api, "/health/ready"), "the API ready", within_s=START_LIMIT_S)
+                await eventually(lambda: answers(provider, "/health/live"), "the provider", within_s=START_LIMIT_S)
+                yield system
+            finally:
+                statuses = system.stop()
+            assert all(status in (0, -9) for status in statuses.values()), statuses
 
 
-async def _answers(gateway: httpx.AsyncClient, path: str) -> bool:
+def gateway_to(port: int, *, max_connections: int = 100, timeout_s: float = 30.0) -> httpx.AsyncClient:
+    """A client for what listens on a port of this machine."""
+    limits = httpx.Limits(max_connections=max_connections)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=timeout_s, trust_env=False, limits=limits)
+
+
+async def answers(gateway: httpx.AsyncClient, path: str) -> bool:
+    """Whether a page answers with 200."""
     try:
         return (await gateway.get(path)).status_code == 200
     except httpx.HTTPError:

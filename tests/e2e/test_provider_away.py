@@ -157,7 +157,7 @@ async def _is_unready(system: System, name: str) -> dict[str, Any] | None:
 
 
 async def _readiness(system: System, name: str) -> httpx.Response:
-    ports = re.findall(r'"port": (\d+), "event": "health.listening"', _log_of(system, name))
+    ports = re.findall(r'"port":(\d+),"event":"health.listening"', _log_of(system, name))
     port = ports[-1]  # a process that was killed and started again has another
     async with httpx.AsyncClient(trust_env=False) as gateway:
         return await gateway.get(f"http://127.0.0.1:{port}/health/ready")

@@ -15,9 +15,8 @@ import pytest
 from deploy.local.leftovers import end_marked, marked_processes
 from deploy.local.ports import free_ports
 from deploy.local.program import ROOT
-from deploy.local.readiness import answers_ok, listens, wait_until
+from deploy.local.readiness import START_LIMIT_S, answers_ok, listens, wait_until
 
-START_LIMIT_S = 90
 AGAIN_WITHIN_S = 5
 STOP_LIMIT_S = 60
 PORTS = ("API_PORT", "RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT", "STORE_PORT", "FAKE_PROVIDER_PORT")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.ports import PortNeed, PortTaken, free_ports, is_free, refuse_taken
+from deploy.local import ports
+from deploy.local.ports import PortNeed, PortTaken, free_ports, held_ports, is_free, refuse_taken
 
 
 @pytest.fixture
@@ -17,9 +18,24 @@ def taken_port() -> Iterator[int]:
 
 
 def test_free_ports_are_different_and_free() -> None:
-    ports = free_ports(20)
-    assert len(set(ports)) == 20
-    assert all(is_free(port) for port in ports)
+    found = free_ports(20)
+    assert len(set(found)) == 20
+    assert all(is_free(port) for port in found)
+
+
+def test_a_held_port_is_refused_to_others_and_served_by_its_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_ports(1) as [port]:
+        # When others look for ports and can find no other one
+        monkeypatch.setattr(ports, "LOWEST_PORT", port)
+        monkeypatch.setattr(ports, "HIGHEST_PORT", port)
+        with pytest.raises(PortTaken, match="no 1 free ports"):
+            free_ports(1)
+        # Then its server can come, go and come again
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            with socket.create_server(("127.0.0.1", port)):
+                socket.create_connection(("127.0.0.1", port)).close()
 
 
 def test_a_taken_port_is_named_with_its_need_and_its_variable(taken_port: int) -> None:
