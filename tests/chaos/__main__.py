@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.chaos.mistakes import MISTAKES
 from tests.chaos.report import table
 from tests.chaos.run import Result, run_schedule, stuck
 from tests.chaos.schedule import Schedule, draw, each_provider_fault
@@ -25,13 +26,24 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first one (default %(default)s)")
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--provider-faults", action="store_true", help="each fault of the provider, in place of seeds")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time (default %(default)s)")
+    parser.add_argument("--workers", type=positive, default=1, help="runs at a time (default %(default)s)")
     parser.add_argument("--mending", choices=("on", "off"), help="for all; else on for even seeds, off for odd ones")
     parser.add_argument("--servers", choices=("own", "shared"), help="for all; else as the seed says")
     parser.add_argument("--results", type=Path, help="a line of JSON for each run is appended to this file")
     parser.add_argument("--folder", type=Path, help="where the folders of failed runs are kept (default: a new one)")
-    parser.add_argument("--mistake", help="plant this mistake into the services; see tests/chaos/mistakes.py")
+    parser.add_argument("--mistake", choices=sorted(MISTAKES), help="plant this mistake into the services")
     return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    """A number of workers.
+
+    Raises:
+        ValueError: it is none, which argparse tells as a wrong option.
+    """
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 async def run_all(options: argparse.Namespace, shared: Shared | None, folder: Path) -> list[Result]:
@@ -40,8 +52,9 @@ async def run_all(options: argparse.Namespace, shared: Shared | None, folder: Pa
 
     async def run(schedule: Schedule) -> Result:
         async with gate:
-            (own := folder / f"seed-{schedule.seed}").mkdir(parents=True)
+            own = folder / f"seed-{schedule.seed}"
             try:
+                own.mkdir(parents=True)
                 result = await run_one(schedule, shared, own, mistake=options.mistake)
             except Exception as error:  # noqa: BLE001 - one run that breaks down must not end the others
                 result = stuck(Result.of(schedule), error)
@@ -104,7 +117,7 @@ def main() -> int:
         need_shared = not all(schedule.own_servers for schedule in schedules(options))
         shared = stack.enter_context(shared_servers()) if need_shared else None
         results = asyncio.run(run_all(options, shared, folder))
-    print(table(results))
+    print(table([result.document() for result in results]))
     failed = [result.seed for result in results if result.problems]
     print(f"{len(results)} seeds, failed: {failed or 'none'}")
     return 1 if failed else 0

@@ -29,9 +29,9 @@ def _remember_claim(original: Any) -> Any:
 
 
 def _add_header(original: Any) -> Any:
-    async def request(self: Any, method: str, url: Any, trace_request_ctx: dict[str, Any], **kwargs: Any) -> Any:
+    async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
         header = claim_header(_claimed_at.get(), datetime.now(UTC), os.getpid())
         headers = {**(kwargs.pop("headers", None) or {}), CLAIM_HEADER: header}
-        return await original(self, method, url, trace_request_ctx, headers=headers, **kwargs)
+        return await original(self, method, url, headers=headers, **kwargs)
 
     return request

@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
+from tests.chaos.__main__ import positive
 from tests.chaos.crash_runs import run_point
+from tests.chaos.mistakes import MISTAKES
 from tests.chaos.points import Point, all_points
 from tests.chaos.report import table
 from tests.chaos.run import Result, stuck
@@ -24,21 +26,32 @@ POLICIES = ("resend", "hold")
 def read_options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line; a wrong one ends the process with its usage and status 2."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.crash_points", description="Every crash point.")
-    parser.add_argument("--only", default="", help="points whose name fits, such as 'sender stalls|parked'")
+    parser.add_argument("--only", default=re.compile(""), type=pattern, help="names, such as 'sender stalls|parked'")
     parser.add_argument("--policy", choices=POLICIES, help="this one alone, of both")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time (default %(default)s)")
+    parser.add_argument("--workers", type=positive, default=1, help="runs at a time (default %(default)s)")
     parser.add_argument("--list", action="store_true", help="only name them")
     parser.add_argument("--results", type=Path, help="a line of JSON for each run is appended to this file")
     parser.add_argument("--folder", type=Path, help="where the folders of failed runs are kept (default: a new one)")
-    parser.add_argument("--mistake", help="plant this mistake into the services; see tests/chaos/mistakes.py")
+    parser.add_argument("--mistake", choices=sorted(MISTAKES), help="plant this mistake into the services")
     return parser.parse_args(arguments)
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """
+    Raises:
+        ValueError: it is none, which argparse tells as a wrong option.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(text) from error
 
 
 def chosen(options: argparse.Namespace) -> list[tuple[int, Point, str]]:
     """Number, point and policy of each run."""
     policies = POLICIES if options.policy is None else (options.policy,)
     runs = [
-        (point, policy) for point, policy in product(all_points(), policies) if re.search(options.only, point.full_name)
+        (point, policy) for point, policy in product(all_points(), policies) if options.only.search(point.full_name)
     ]
     return [(number, point, policy) for number, (point, policy) in enumerate(runs, start=1)]
 
@@ -48,8 +61,9 @@ async def run_all(options: argparse.Namespace, shared: Shared, folder: Path) -> 
 
     async def run(number: int, point: Point, policy: str) -> Result:
         async with gate:
-            (own := folder / f"point-{number}").mkdir(parents=True)
+            own = folder / f"point-{number}"
             try:
+                own.mkdir(parents=True)
                 result = await run_one(point, policy, shared, own, mistake=options.mistake)
             except Exception as error:  # noqa: BLE001 - one run that breaks down must not end the others
                 result = stuck(Result(number, point.mending, (point.full_name,)), error)
@@ -93,13 +107,16 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{point.full_name} ({policy})" for _, point, policy in runs))
         return 0
+    if not runs:
+        print(f"no point fits {options.only.pattern!r}", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="mailrun-crash-points-"))
     print(f"{len(runs)} runs; the folders of failed ones are kept in {folder}", flush=True)
     with ExitStack() as stack:
         shared = stack.enter_context(shared_servers())
         results = asyncio.run(run_all(options, shared, folder))
-    print(table(results))
+    print(table([result.document() for result in results]))
     failed = sum(bool(result.problems) for result in results)
     print(f"{len(results)} runs of crash points, failed: {failed or 'none'}")
     return 1 if failed else 0

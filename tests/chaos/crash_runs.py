@@ -11,7 +11,7 @@ from tests.chaos.evidence import Evidence, told_in_logs
 from tests.chaos.operating import Kept, Operator
 from tests.chaos.points import Point
 from tests.chaos.rig import Rig, running_rig
-from tests.chaos.run import MENDING_S, NO_MENDING_S, Result, judge, stop_all
+from tests.chaos.run import MENDING_S, NO_MENDING_S, SMALL_PARTS, Result, judge, stop_all
 from tests.chaos.servers import Servers
 from tests.support.checker import Broken, Problem
 from tests.support.eventually import eventually
@@ -28,12 +28,14 @@ TAKEN_OVER_WITHIN_S = 150.0
 WATCHED_S = 1.0
 LEASE_S = 12.0  # in place of a minute, during which nothing happens; still far more than a chunk takes here
 BEHIND_SLOW_CALLS = frozenset({"paused behind slow calls", "purged"})
-AT_A_LOW_RATE = frozenset({"ended", "paused", "deleted", "client deleted", "client opted out"})
+AT_A_LOW_RATE = frozenset({"paused", "deleted", "client deleted", "client opted out"})
 REFUSED = {"kind": "status", "code": 500, "times": 8}
+OFTEN_REFUSED = {"kind": "status", "code": 500, "probability": 0.6}  # at any moment some wait for their next attempt
 REJECTED = {"kind": "status", "code": 400, "times": 8}
 NOT_LET_IN = {"kind": "status", "code": 401, "times": 2}
 PROVIDER_FAULTS = {
     "refused": REFUSED,
+    "ended": OFTEN_REFUSED,
     "rejected": REJECTED,
     "unauthorised": NOT_LET_IN,
     "replayed": REJECTED,
@@ -52,9 +54,9 @@ async def run_point(
     mark = folder / "reached"
     victim = "api" if point.service == "api" else f"{point.service}-1"
     relief = "api" if point.service == "api" else f"{point.service}-2"
-    constants = {f"services.scheduler.{module}:LEASE_S": LEASE_S for module in ("serve", "dead_letters", "walk")}
+    leases = {f"services.scheduler.{module}:LEASE_S": LEASE_S for module in ("serve", "dead_letters", "walk")}
     plans: dict[str, dict[str, Any]] = {
-        "scheduler": {"constants": constants, "mistake": mistake},
+        "scheduler": {"constants": SMALL_PARTS | leases, "mistake": mistake},
         "sender": {"mistake": mistake},
         "api": {},
     }

@@ -13,11 +13,12 @@ from typing import Any
 
 import httpx
 
+from deploy.local.ports import held_ports
 from tests.chaos.launch import PLAN_VARIABLE
 from tests.chaos.link import Link
 from tests.chaos.servers import Servers
 from tests.e2e.processes import Process
-from tests.e2e.system import START_LIMIT_S, TOKEN, System, free_port
+from tests.e2e.system import START_LIMIT_S, TOKEN, System, answers, gateway_to
 from tests.support.eventually import eventually
 from tests.support.facts import Freeze
 
@@ -132,11 +133,18 @@ class Rig(System):
             self.freezes.append(Freeze(pid, since, datetime.now(UTC)))
 
     async def purge(self, queue: str) -> None:
-        """Throw away what lies in a queue, as an operator might by mistake."""
+        """Throw away what lies in a queue, as an operator might by mistake; as soon as the broker answers."""
         vhost = self.amqp_url.rpartition("/")[2] or "%2F"
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as management:
-            url = f"{self.servers.management_url}/api/queues/{vhost}/{queue}/contents"
-            (await management.delete(url)).raise_for_status()
+        url = f"{self.servers.management_url}/api/queues/{vhost}/{queue}/contents"
+
+        async def done() -> bool:
+            try:
+                async with httpx.AsyncClient(timeout=10, trust_env=False) as management:
+                    return (await management.delete(url)).is_success
+            except httpx.TransportError:  # another event has stopped the broker
+                return False
+
+        await eventually(done, f"{queue} is purged", within_s=START_LIMIT_S)
 
     async def heal(self) -> None:
         """Every link, server, process and the provider as it should be."""
@@ -172,14 +180,6 @@ async def revive(server: Any) -> None:
     await asyncio.to_thread(server.wait_until_ready)
 
 
-async def answers(gateway: httpx.AsyncClient, path: str) -> bool:
-    """Whether a page answers with 200."""
-    try:
-        return (await gateway.get(path)).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 @asynccontextmanager
 async def running_rig(
     folder: Path,
@@ -197,23 +197,19 @@ async def running_rig(
         plans: what the launcher plants, by process or service.
         services: the processes to start. `idle`: those that may be started later.
     """
-    api_port, provider_port = free_port(), free_port()
-    environment = {
-        "MONGO_DATABASE": servers.database,
-        "API_PORT": str(api_port),
-        "PROVIDER_URL": f"http://127.0.0.1:{provider_port}/v1",
-        "PROVIDER_TOKEN": TOKEN,
-        "LOG_FORMAT": "json",
-        **SETTINGS,
-        **(settings or {}),
-    }
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", timeout=ANSWER_S, trust_env=False)
-        )
-        provider = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{provider_port}", timeout=30, trust_env=False)
-        )
+        api_port, provider_port = stack.enter_context(held_ports(2))
+        environment = {
+            "MONGO_DATABASE": servers.database,
+            "API_PORT": str(api_port),
+            "PROVIDER_URL": f"http://127.0.0.1:{provider_port}/v1",
+            "PROVIDER_TOKEN": TOKEN,
+            "LOG_FORMAT": "json",
+            **SETTINGS,
+            **(settings or {}),
+        }
+        api = await stack.enter_async_context(gateway_to(api_port, timeout_s=ANSWER_S))
+        provider = await stack.enter_async_context(gateway_to(provider_port))
         rig = Rig(
             folder,
             servers.amqp_url,

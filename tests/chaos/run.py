@@ -97,16 +97,18 @@ def stuck(result: Result, error: BaseException) -> Result:
     return result
 
 
+SMALL_PARTS = {"services.scheduler.fan_out:PART_CLIENTS": 15}  # of a chunk of 40, so that there are several
+
+
 async def run_schedule(schedule: Schedule, servers: Servers, folder: Path, *, mistake: str | None = None) -> Result:
     """Run a schedule on servers of its own, or on its part of shared ones; the logs stay in the folder."""
     began_s = time.monotonic()
     result = Result.of(schedule)
     (folder / "schedule.txt").write_text("\n".join(schedule.lines()) + "\n")
-    plan = {"mistake": mistake} if mistake else {}
+    plan: dict[str, Any] = {"mistake": mistake} if mistake else {}
+    plans = {"scheduler": plan | {"constants": SMALL_PARTS}, "sender": plan, "api": plan}
     settings = {"SCHEDULER_MEND_AFTER_S": str(MENDING_S if schedule.mending else NO_MENDING_S)}
-    async with running_rig(
-        folder, servers, settings=settings, plans={"scheduler": plan, "sender": plan, "api": plan}
-    ) as rig:
+    async with running_rig(folder, servers, settings=settings, plans=plans) as rig:
         if any(event.target == "broker" for event in schedule.events):
             await servers.until_written_down()
         operator = Operator(rig)
@@ -138,6 +140,8 @@ async def judge(result: Result, operator: Operator, evidence: Evidence, *, since
     await until_letters_exact(evidence)
     facts = await evidence.facts(operator)
     result.problems += check(facts)
+    if not any(call.accepted for call in facts.calls):
+        result.problems.append(Problem(Broken.STUCK, "the provider has accepted nothing, so nothing was tried"))
     result.messages, result.calls = len(facts.messages), len(facts.calls)
     result.marked = doubled_and_marked(facts)
 

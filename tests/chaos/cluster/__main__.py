@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.containers.engine import CommandFailed, Engine, EngineMissing, find_engine
 from deploy.local.interrupts import interrupt_on_signals
 from deploy.local.readiness import NotReady
-from tests.chaos.cluster.faults import FAULTS, GAPS, Fault
+from tests.chaos.cluster.faults import FAULTS, Fault
 from tests.chaos.cluster.nodes import running_cluster
 from tests.chaos.cluster.report import table
 from tests.chaos.cluster.run import MESSAGES, SETTINGS, Result, run_with_fault
@@ -27,7 +27,7 @@ def main() -> int:
     options = _options()
     interrupt_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="mailrun-cluster-"))
-    faults = [FAULTS[name] for name in options.fault or FAULTS if options.fault or name not in GAPS]
+    faults = [FAULTS[name] for name in options.fault or FAULTS]
     results: list[Result] = []
     try:
         engine = find_engine()
@@ -77,9 +77,7 @@ async def _run(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.cluster", description=__doc__)
-    parser.add_argument(
-        "--fault", action="append", choices=list(FAULTS), help="may be repeated; default: all but the known gaps"
-    )
+    parser.add_argument("--fault", action="append", choices=list(FAULTS), help="may be repeated; default: all")
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of each mailing (default %(default)s)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="write the table there, too")
     return parser.parse_args()

@@ -67,5 +67,3 @@ FAULTS = {
         Fault("split", "cut off from the other nodes alone", _disconnect(PEERS), _connect(PEERS), SILENT_S),
     )
 }
-GAPS = frozenset({"split"})
-"""Faults that sending does not outlast yet: whoever is connected to the lonely node stays there, unconfirmed."""
