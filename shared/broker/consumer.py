@@ -193,8 +193,9 @@ class Consumer:
     async def _give_up_channel(self) -> None:
         if self._acks is not None:
             self._acks.give_up()
-        if self._channel is not None:
-            await close_channel(self._channel)
+        channel, self._channel = self._channel, None  # one that is being closed is not closed once more
+        if channel is not None:
+            await close_channel(channel)
 
     def _take_over(self, acks: Acks) -> Callable[[DeliveredMessage], Any]:
         async def take_over(message: DeliveredMessage) -> None:

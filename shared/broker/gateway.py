@@ -230,17 +230,16 @@ def describe(error: BaseException) -> str:
 
 
 async def close_channel(channel: AbstractChannel) -> None:
-    """Close a channel that may be gone already."""
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await channel.close()
-    except BaseException as error:
-        if not is_loss(error):
-            raise
+    """Close a channel that may be gone already, and do not wait longer than a while.
+
+    If whoever waits is cancelled, it closes by itself: behind a close that is cut short aiormq sends another one, which
+    costs the whole connection.
+    """
+    await _close(channel)
 
 
-async def _close(connection: AbstractConnection) -> None:
-    """Close a connection, and do not wait longer than a while: to a peer that does not read, aiormq goes on writing."""
-    closing = asyncio.ensure_future(connection.close())
+async def _close(opened: AbstractChannel | AbstractConnection) -> None:
+    """Close it, and do not wait longer than a while: to a peer that does not read, aiormq goes on writing."""
+    closing = asyncio.ensure_future(opened.close())
     closing.add_done_callback(retrieve)
     await asyncio.wait([closing], timeout=CONNECT_TIMEOUT_S)

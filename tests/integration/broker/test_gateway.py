@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPConnectionError, ChannelInvalidStateError
 
 from deploy.local.ports import free_ports
-from shared.broker.gateway import Gateway, is_loss
+from shared.broker.gateway import Gateway, close_channel, is_loss
 from shared.broker.topology import Topology
 from shared.errors import BrokerUnavailable
 from tests.integration.broker.conftest import Vhost
@@ -113,6 +113,26 @@ class Counted(Topology):
     async def declare(self, channel: AbstractChannel) -> None:
         self.counts.append(1)
         await super().declare(channel)
+
+
+async def test_a_channel_whose_closing_nobody_waits_for_any_more_costs_no_connection(vhost: Vhost) -> None:
+    async with Relay(vhost.amqp_url) as relay, Gateway(relay.url, name="closing", report=lambda _: None) as gateway:
+        # Given a channel that the broker is asked to close, and whose closing it has not confirmed
+        channel = await gateway.channel()
+        relay.silence(answers_only=True)
+        closing = asyncio.create_task(close_channel(channel))
+        await asyncio.sleep(0.2)
+
+        # When whoever waits for it is cancelled, and the broker confirms
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        relay.speak()
+
+        # Then the connection is the same
+        for _ in range(3):
+            await close_channel(await gateway.channel(within_s=10))
+        assert relay.connections == 1
 
 
 async def test_many_who_want_it_declared_at_once_share_it(vhost: Vhost) -> None:
