@@ -1,5 +1,6 @@
 """Clients in the store."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,10 +17,10 @@ from shared.store.connection import Document, all_of, at_the_edge
 from shared.store.sequences import Sequences
 
 SEQUENCE = "clients"
-SPAN_FIRST = 4  # a chunk's first look spans so many times as many ids as it wants clients
+SPAN_FIRST = 4  # a chunk's first look spans so many times as many ids as it reads clients at once
 SPAN_GROWTH = 8
 READ_AT_ONCE = 200  # at least; a chunk of few clients would else read those who opted out in as many steps
-READ_OF_CHUNK = 10_000  # clients of the audience; then the chunk ends although it holds fewer than it may
+READ_FOR_S = 1.0  # then a chunk ends although it holds fewer than it may: other mailings wait for their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +139,22 @@ class Clients:
         if not (audience.everyone or audience.operator_codes or audience.tags):
             return AudienceChunk((), up_to_id)  # nobody: a query that names no filter would find everybody
         clients: list[Client] = []
-        span, at_once, read = limit * SPAN_FIRST, max(limit, READ_AT_ONCE), 0
+        at_once = max(limit, READ_AT_ONCE)
+        span = at_once * SPAN_FIRST
+        until_s = time.monotonic() + READ_FOR_S
         narrowed = _query(ClientFilter(None, audience.operator_codes, audience.tags))
-        while after_id < up_to_id and len(clients) < limit and read < READ_OF_CHUNK:
+        while after_id < up_to_id and len(clients) < limit:
             end_id = min(up_to_id, after_id + span)
             found = self._collection.find({"_id": {"$gt": after_id, "$lte": end_id}} | narrowed)
             documents = await all_of(found.sort("_id", 1).limit(at_once), most=at_once)
             clients += [_from_document(document) for document in documents if document.get("opted_out_at") is None]
-            after_id = int(documents[-1]["_id"]) if len(documents) == at_once else end_id
             span *= SPAN_GROWTH
-            read += len(documents)
+            if len(documents) < at_once:
+                after_id = end_id  # and the next look spans more, so there are few such
+                continue
+            after_id = int(documents[-1]["_id"])
+            if time.monotonic() >= until_s:
+                break
         if len(clients) > limit:
             del clients[limit:]
             after_id = clients[-1].id

@@ -65,7 +65,7 @@ async def test_a_chunk_that_found_nobody_is_followed_by_others(
     world: Planting, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.store.clients.READ_AT_ONCE", 5)
-    monkeypatch.setattr("shared.store.clients.READ_OF_CHUNK", 5)
+    monkeypatch.setattr("shared.store.clients.READ_FOR_S", 0.0)
     await world.clients(30, opted_out_at=now())
     mailing_id, client_ids = await unplanned(world, 3, audience=Audience(everyone=True))
     await hands.serve_until_rest()
