@@ -72,28 +72,25 @@ class Admission:
         return None if held else 0.0
 
     def learn(self, verdict: Verdict, answer: Answer, *, started_at_s: float, calling: int) -> None:
-        """Learn from what became of a call.
+        """Learn from what became of a call, and count it as finished; one that never started teaches nothing.
 
         Args:
             started_at_s: when it began.
             calling: calls under way, this one among them: as many would soon have been finished.
         """
+        now_s = self._clock.monotonic_s()
+        self._ended_at_s.append(now_s)
         self.breaker.hear(verdict)
         if not verdict.called:
             return
-        now_s = self._clock.monotonic_s()
         self._concurrency.hear(now_s, started_at_s=started_at_s, overloaded=verdict.overloaded)
         pause_s = asked_pause_s(verdict, answer)
         if pause_s or answer.http_status == TOO_MANY_REQUESTS:
             finished_per_s = max(self.ended_lately() / LATELY_S, calling)
             self._rate.cut(now_s, started_at_s=started_at_s, pause_s=pause_s, finished_per_s=finished_per_s)
 
-    def note_end(self) -> None:
-        """Count a message that was finished, one way or the other."""
-        self._ended_at_s.append(self._clock.monotonic_s())
-
     def ended_lately(self) -> int:
-        """Messages finished in the last second."""
+        """Calls that ended in the last second."""
         since_s = self._clock.monotonic_s() - LATELY_S
         while self._ended_at_s and self._ended_at_s[0] < since_s:
             self._ended_at_s.popleft()

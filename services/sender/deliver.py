@@ -127,7 +127,6 @@ class Deliverer:
                 await self._deliver(ready)
             finally:
                 self._calling -= 1
-                self._admission.note_end()
                 self._start()
                 self._freed.set()
 

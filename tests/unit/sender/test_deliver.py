@@ -259,6 +259,17 @@ async def test_free_places_are_idle_workers_and_what_the_last_second_has_finishe
     assert deliverer.free() == 2
 
 
+async def test_what_grew_too_old_to_be_called_says_nothing_of_how_fast_the_provider_is() -> None:
+    delivering = Delivering(accept, concurrency=2, backlog=50)
+    for message_id in range(1, 51):
+        delivering.deliverer.put(ready(message_id))
+    delivering.clock.pass_s(15.0)
+    await delivering.until(lambda: delivering.ended == 50)
+
+    assert {act for act, _ in delivering.given_back.acts} == {"handed over"}
+    assert delivering.deliverer.free() == 2
+
+
 async def test_whoever_waits_for_a_free_place_is_woken_by_each_call_that_ends() -> None:
     ending = asyncio.Event()
 
