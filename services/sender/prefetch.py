@@ -3,9 +3,9 @@
 Two batches and what is in flight keep a fast provider busy; with a slow one they would be minutes of work, behind which
 an urgent mailing stands. So it is what the sender has lately finished in two seconds, and what is in flight.
 
-While the provider fails or has asked for a pause, it is what a probe needs, and the rest is handed over: another sender
-may be able to call. What is kept is exchanged every minute, since RabbitMQ closes the channel of a consumer that holds
-a delivery for half an hour (`consumer_timeout`).
+While the provider fails or has asked for a pause, it is what the probes need, and the rest is handed over: another
+sender may be able to call. What is kept is exchanged every minute, since RabbitMQ closes the channel of a consumer that
+holds a delivery for half an hour (`consumer_timeout`).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from services.sender.breaker import Breaker
 LOOK_EVERY_S = 0.25
 WORK_S = 2.0
 LIMITED_WORK_S = 0.5
-PROBE_PREFETCH = 1
+PROBE_PREFETCH = 2  # the probe, and the next one if that hangs
 SETTLE_S = 0.2  # from the change until the broker brings no more than that
 LONGEST_HELD_S = 60.0
 
@@ -137,7 +137,7 @@ class Prefetch:
         self._consumer.set_prefetch(wanted)
 
     async def _hold_back(self) -> None:
-        """Hold no more than a probe needs until the provider can be called again."""
+        """Hold no more than the probes need until the provider can be called again."""
         self._consumer.set_prefetch(PROBE_PREFETCH)
         await asyncio.sleep(SETTLE_S)  # else what is handed over would be brought back at once
         loop = asyncio.get_running_loop()

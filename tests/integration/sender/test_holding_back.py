@@ -1,4 +1,4 @@
-"""Given a sender that may not call, then it keeps one command for its probe, and another sender sends the rest."""
+"""Given a sender that may not call, then it keeps two commands for its probes, and another sender sends the rest."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -13,7 +13,7 @@ from tests.integration.sender.crowd import in_agreement, plant, until_all_sent, 
 from tests.integration.sender.planting import Planting, now
 from tests.integration.sender.running import Sender, Senders
 from tests.support.eventually import eventually
-from tests.unit.fake_provider.running import set_faults
+from tests.unit.fake_provider.running import RunningProvider, read_summary, set_faults
 
 COUNT = 200
 SMALL = {"concurrency": 16, "batch_size": 40, "batch_wait_s": 0.01}
@@ -27,11 +27,11 @@ async def cut_off(module_amqp_url: str, world: Planting) -> AsyncIterator[Sender
         yield senders
 
 
-async def until_it_holds_only_a_probe(sender: Sender) -> None:
+async def until_it_holds_only_probes(sender: Sender) -> None:
     async def holds() -> bool:
         return sender.pipeline._consumer.prefetch == PROBE_PREFETCH and sender.holds <= PROBE_PREFETCH
 
-    await eventually(holds, "it holds no more than a probe", within_s=30, every_s=0.02)
+    await eventually(holds, "it holds no more than its probes", within_s=30, every_s=0.02)
 
 
 async def test_what_a_sender_that_is_cut_off_holds_is_sent_by_another(
@@ -43,7 +43,7 @@ async def test_what_a_sender_that_is_cut_off_holds_is_sent_by_another(
         return (await world.statuses(mailing_id)).get("sent", 0) >= COUNT * 0.8
 
     async with cut_off.one(**SMALL) as unlucky:
-        await until_it_holds_only_a_probe(unlucky)
+        await until_it_holds_only_probes(unlucky)
         assert "no_connection" in unlucky.told["provider"]
         async with senders.one(**SMALL):
             await eventually(most_are_sent, "another sender sends them", within_s=30)
@@ -59,7 +59,7 @@ async def test_a_sender_that_may_call_again_takes_its_share_again(
     await set_faults(control, {"kind": "status", "code": 403})
     mailing_id = await plant(world, COUNT)
     async with senders.one(**SMALL) as sender:
-        await until_it_holds_only_a_probe(sender)
+        await until_it_holds_only_probes(sender)
         assert "http_403" in sender.told["provider"]
         await set_faults(control)
 
@@ -81,13 +81,41 @@ async def test_a_pause_that_another_sender_was_asked_for_is_seen_without_a_claim
     async with senders.one(**SMALL) as sender:
         await until_called(control, 20)
         await world.store.provider_state.pause(now() + timedelta(seconds=15))
-        await until_it_holds_only_a_probe(sender)
+        await until_it_holds_only_probes(sender)
         statuses = await world.statuses(mailing_id)
         assert set(statuses) == {"sent", "queued"}
         assert statuses["queued"] > COUNT / 4  # it makes 27 calls a second, and learns of it within one
         await set_faults(control)
         await until_all_sent(world, mailing_id, COUNT)
     await in_agreement(world, control, mailing_id, COUNT)
+
+
+async def test_a_probe_that_hangs_does_not_hide_that_the_provider_is_back(
+    module_amqp_url: str, fake: RunningProvider, world: Planting, control: aiohttp.ClientSession
+) -> None:
+    """It is called for 25 s at most; before the next one, that is."""
+    await set_faults(control, {"kind": "status", "code": 403})
+    mailing_id = await plant(world, COUNT)
+    async with (
+        Senders.over(module_amqp_url, world.store, fake.address, timeout_s=60.0) as patient,
+        patient.one(stop_within_s=0.1, **SMALL) as sender,
+    ):
+        await until_it_holds_only_probes(sender)
+        called = (await read_summary(control))["calls"]
+        await until_called(control, called + PROBE_PREFETCH)  # nothing is left of what it held before
+        await set_faults(control, {"kind": "hang"})
+
+        async def one_hangs() -> bool:
+            return bool((await read_summary(control))["in_flight"])
+
+        await eventually(one_hangs, "a probe hangs", within_s=15, every_s=0.02)
+        await set_faults(control)
+
+        async def is_back() -> bool:
+            return sender.told["provider"] == "up"
+
+        await eventually(is_back, "the next probe finds it back", within_s=20)
+        assert (await world.statuses(mailing_id))["sending"] >= 1, "the first one is still called for"
 
 
 async def test_the_broker_tells_how_many_share_the_rate(world: Planting, senders: Senders) -> None:
