@@ -48,7 +48,7 @@ class Consumer:
         """
         self._gateway = gateway
         self._queue = queue
-        self._prefetch = prefetch
+        self._prefetch = self._largest_prefetch = prefetch
         self._on_delivery = on_delivery
         self._acks: Acks | None = None
         self._channel: AbstractChannel | None = None
@@ -66,12 +66,14 @@ class Consumer:
     def set_prefetch(self, prefetch: int) -> None:
         """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel.
 
-        To the new consumer the broker does not count what the old one has left, so there is a while without any: until
-        no more than half of the new prefetch is unacked. A change to twice as much or more so costs nothing, one to
-        less waits, and however often it is changed, never is more unacked than one and a half times the larger.
+        To the new consumer the broker does not count what the old one has left. However often it is changed, never is
+        more unacked than one and a half times the largest it was: a change that could bring more than that waits,
+        without a consumer, until enough is acked. A change to much less, as at a provider that turns slow, waits for
+        nothing: what is urgent must not stand behind what was taken before.
         """
         if prefetch != self._prefetch:
             self._prefetch = prefetch
+            self._largest_prefetch = max(self._largest_prefetch, prefetch)
             self._asked_anew.set()
 
     async def run(self) -> None:
@@ -141,7 +143,9 @@ class Consumer:
                     await underlay.basic_cancel(consumer_tag)
                 if end is Wait.SILENT:
                     break
-                await self._until_few_unacked(lost, acks)
+                await self._until_there_is_room(lost, acks)
+                if lost.is_set():
+                    return Wait.LOST
                 async with asyncio.timeout(RPC_TIMEOUT_S):
                     consumer_tag = await self._begin(underlay, acks)
             return end
@@ -164,9 +168,9 @@ class Consumer:
         self._told = self._prefetch
         return str(started.consumer_tag)
 
-    async def _until_few_unacked(self, lost: asyncio.Event, acks: Acks) -> None:
+    async def _until_there_is_room(self, lost: asyncio.Event, acks: Acks) -> None:
         """See `set_prefetch`, which may be called meanwhile, too."""
-        while acks.unacked > self._prefetch // 2 and not lost.is_set():
+        while acks.unacked + self._prefetch > self._largest_prefetch * 1.5 and not lost.is_set():
             self._flushed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):

@@ -67,7 +67,7 @@ async def test_it_takes_what_there_is_and_acks_what_is_settled(
     assert await is_empty(vhost.amqp_url)
 
 
-async def test_however_often_the_prefetch_is_changed_little_more_than_that_is_in_hand(
+async def test_however_often_the_prefetch_is_changed_little_more_than_the_largest_is_in_hand(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
     # Given a consumer that holds all that it may
@@ -76,29 +76,40 @@ async def test_however_often_the_prefetch_is_changed_little_more_than_that_is_in
     async with consuming(gateway, taker, prefetch=100, settles_the_rest=False) as consumer:
         await taker.until(set(range(100)))
 
-        # When the prefetch goes up and down while nothing is settled
-        for prefetch in (60, 100, 60, 100, 60):
+        # When the prefetch goes down to a half, then as many come more, although nothing was settled: once
+        for prefetch in (50, 100, 60, 100, 50):
             consumer.set_prefetch(prefetch)
+            await taker.until(set(range(150)))
             await asyncio.sleep(0.2)
+            assert len(taker.deliveries) == 150
 
-        # Then nothing more has come
-        assert len(taker.deliveries) == 100
-
-        # And when half of the new prefetch is left, then as many come as that allows, and no more
-        for delivery in taker.deliveries[:70]:
+        # And when there is room for the prefetch again, then so many come, and no more
+        for delivery in taker.deliveries[:60]:
             delivery.settle()
         await consumer.flush_acks()
-        await taker.until(set(range(160)))
+        await taker.until(set(range(200)))
         await asyncio.sleep(0.2)
-        assert len(taker.deliveries) == 160
+        assert len(taker.deliveries) == 200
 
-        # And to twice as much it goes at once
+        # And to twice as much it goes as soon as a half of that is free
         for delivery in taker.deliveries[:100]:
             delivery.settle()
         await consumer.flush_acks()
-        consumer.set_prefetch(120)
-        await taker.until(set(range(280)))
+        consumer.set_prefetch(200)
+        await taker.until(set(range(400)))
     assert await depth(vhost.amqp_url, SEND_QUEUE) == 300
+
+
+async def test_a_small_prefetch_is_not_held_up_by_what_a_large_one_has_left(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher
+) -> None:
+    """As at a provider that turned slow: what is urgent comes beside what was taken before."""
+    await publish(publisher, range(110))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=100) as consumer:
+        await taker.until(set(range(100)))
+        consumer.set_prefetch(10)
+        await taker.until(set(range(110)))
 
 
 async def test_one_that_takes_long_holds_up_nobody_behind_it(
