@@ -233,7 +233,7 @@ async def close_channel(channel: AbstractChannel) -> None:
     """Close a channel that may be gone already, and do not wait longer than a while.
 
     If whoever waits is cancelled, it closes by itself: behind a close that is cut short aiormq sends another one, which
-    costs the whole connection.
+    costs the whole connection. It does so itself when the broker is silent for as long as a heartbeat.
     """
     await _close(channel)
 

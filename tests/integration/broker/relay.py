@@ -11,7 +11,7 @@ ANSWER_WAIT_S = 5.0
 class Relay:
     """Passes bytes between whoever connects to it and the broker. `async with Relay(url)`; then connect to `url`.
 
-    `connections` counts all that were ever made.
+    `connections` counts all that were ever made, `command_bytes` what was passed on to the broker.
     """
 
     def __init__(self, amqp_url: str, *, port: int = 0) -> None:
@@ -24,6 +24,7 @@ class Relay:
         self.speak()
         self._last_bytes: int | None = None
         self.connections = 0
+        self.command_bytes = 0
 
     @property
     def url(self) -> str:
@@ -82,6 +83,7 @@ class Relay:
                 await self._commands_pass.wait()
                 writer.write(data)
                 await writer.drain()
+                self.command_bytes += len(data)
         except OSError:
             pass
         finally:

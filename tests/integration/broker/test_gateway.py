@@ -120,8 +120,9 @@ async def test_a_channel_whose_closing_nobody_waits_for_any_more_costs_no_connec
         # Given a channel that the broker is asked to close, and whose closing it has not confirmed
         channel = await gateway.channel()
         relay.silence(answers_only=True)
+        passed = relay.command_bytes
         closing = asyncio.create_task(close_channel(channel))
-        await asyncio.sleep(0.2)
+        await eventually(lambda: asyncio.sleep(0, relay.command_bytes > passed), "it is asked to", within_s=30)
 
         # When whoever waits for it is cancelled, and the broker confirms
         closing.cancel()
