@@ -72,7 +72,7 @@ class Admission:
         return None if held else 0.0
 
     def learn(self, verdict: Verdict, answer: Answer, *, started_at_s: float, calling: int) -> None:
-        """Learn from what became of a call, and count it as finished; one that never started teaches nothing.
+        """Learn from what became of an attempt, and count it. What was handed over instead teaches nothing.
 
         Args:
             started_at_s: when it began.
@@ -90,7 +90,7 @@ class Admission:
             self._rate.cut(now_s, started_at_s=started_at_s, pause_s=pause_s, finished_per_s=finished_per_s)
 
     def ended_lately(self) -> int:
-        """Calls that ended in the last second."""
+        """Attempts that ended in the last second, the failed ones among them."""
         since_s = self._clock.monotonic_s() - LATELY_S
         while self._ended_at_s and self._ended_at_s[0] < since_s:
             self._ended_at_s.popleft()

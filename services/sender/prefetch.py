@@ -1,7 +1,7 @@
 """Prefetch: how many commands a sender may hold.
 
-Two batches and what is in flight keep a fast provider busy; with a slow one they would be minutes of work, behind which
-an urgent mailing stands. So it is what the sender has lately finished in two seconds, and what is in flight.
+Three batches and what is in flight keep a fast provider busy; with a slow one they would be minutes of work, behind
+which an urgent mailing stands. So it is what the sender has lately finished in two seconds, and what is in flight.
 
 While the provider fails or has asked for a pause, it is what the probes need, and the rest is handed over: another
 sender may be able to call. What is kept is exchanged every minute, since RabbitMQ closes the channel of a consumer that
@@ -29,10 +29,10 @@ def least_prefetch(concurrency: int) -> int:
 
 
 def limited_prefetch(concurrency: int, rate_per_s: float, *, most: int) -> int:
-    """What a sender holds for good whose rate is limited: half a second of all that all senders may do.
+    """What a sender holds whose rate is limited: half a second of all that all senders may do.
 
-    It does not change: the broker counts a consumer that begins anew twice until what it held is acked, and the others
-    would take less than their share meanwhile.
+    It changes only while the sender holds back: the broker counts a consumer that begins anew twice until what it
+    held is acked, and the others would take less than their share meanwhile.
     """
     return min(most, max(least_prefetch(concurrency), math.ceil(LIMITED_WORK_S * rate_per_s)))
 
@@ -141,7 +141,7 @@ class Prefetch:
         self._consumer.set_prefetch(PROBE_PREFETCH)
         await asyncio.sleep(SETTLE_S)  # else what is handed over would be brought back at once
         loop = asyncio.get_running_loop()
-        exchange_at_s = loop.time() + LONGEST_HELD_S
+        exchange_at_s = loop.time()  # what it held before, too: to the new consumer it does not count
         while self._breaker.holds_back:
             self._changed.clear()
             if loop.time() >= exchange_at_s:
