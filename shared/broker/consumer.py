@@ -5,7 +5,6 @@ channel closes, and work must not die with a channel.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -23,7 +22,6 @@ from shared.errors import BrokerUnavailable
 RPC_TIMEOUT_S = 10.0
 RETRY_WAIT_S = 0.5
 SILENCE_S = 10.0
-LOOK_EVERY_S = 0.25
 
 log = structlog.get_logger()
 
@@ -32,7 +30,7 @@ class Wait(Enum):
     """How waiting for deliveries ends."""
 
     LOST = auto()  # the channel or the consumer is
-    ASKED_ANEW = auto()  # to begin with another prefetch
+    ANOTHER_PREFETCH = auto()  # is wanted, and there is room for it
     SILENT = auto()  # nothing came for `SILENCE_S`, and nothing is in hand
 
 
@@ -48,13 +46,13 @@ class Consumer:
         """
         self._gateway = gateway
         self._queue = queue
-        self._prefetch = self._largest_prefetch = prefetch
+        self._prefetch = prefetch
+        self._begun_prefetch = 0  # what the present consumer was begun with
         self._on_delivery = on_delivery
         self._acks: Acks | None = None
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
-        self._asked_anew = asyncio.Event()
-        self._flushed = asyncio.Event()
+        self._stirred = asyncio.Event()  # another prefetch is wanted, or something was acked
         self._delivered = False  # anything, since it was last looked at
         self._told: int | None = None  # prefetch with which the log says that it has begun; silence is not told
 
@@ -66,15 +64,13 @@ class Consumer:
     def set_prefetch(self, prefetch: int) -> None:
         """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel.
 
-        To the new consumer the broker does not count what the old one has left. However often it is changed, never is
-        more unacked than one and a half times the largest it was: a change that could bring more than that waits,
-        without a consumer, until enough is acked. A change to much less, as at a provider that turns slow, waits for
-        nothing: what is urgent must not stand behind what was taken before.
+        To the new consumer the broker does not count what the old one has left. So a larger prefetch waits, and the old
+        consumer goes on, until no more than that is unacked. A smaller one waits for nothing, and comes on top: at a
+        provider that turns slow, what is urgent must not stand behind all that was taken before. However often it
+        changes, never is more unacked than three times the largest, if each smaller one is at most half of that before.
         """
-        if prefetch != self._prefetch:
-            self._prefetch = prefetch
-            self._largest_prefetch = max(self._largest_prefetch, prefetch)
-            self._asked_anew.set()
+        self._prefetch = prefetch
+        self._stirred.set()
 
     async def run(self) -> None:
         """Consume until cancelled; then the consumer is cancelled at the broker, and the channel stays open for acks.
@@ -97,7 +93,7 @@ class Consumer:
         if acks is None:
             return
         await acks.flush()
-        self._flushed.set()
+        self._stirred.set()
         if acks is self._acks and not acks.is_open:
             self._lost.set()  # what lies unacked in the channel comes again only when that is closed
 
@@ -143,9 +139,6 @@ class Consumer:
                     await underlay.basic_cancel(consumer_tag)
                 if end is Wait.SILENT:
                     break
-                await self._until_there_is_room(lost, acks)
-                if lost.is_set():
-                    return Wait.LOST
                 async with asyncio.timeout(RPC_TIMEOUT_S):
                     consumer_tag = await self._begin(underlay, acks)
             return end
@@ -160,27 +153,30 @@ class Consumer:
 
     async def _begin(self, underlay: aiormq.abc.AbstractChannel, acks: Acks) -> str:
         """Begin to consume with the prefetch that is wanted now; the consumer's tag."""
-        self._asked_anew.clear()
-        await underlay.basic_qos(prefetch_count=self._prefetch)
+        prefetch = self._begun_prefetch = self._prefetch
+        await underlay.basic_qos(prefetch_count=prefetch)
         started = await underlay.basic_consume(self._queue, self._take_over(acks))
-        if self._told != self._prefetch:
-            log.info("consumer.started", queue=self._queue, prefetch=self._prefetch)
-        self._told = self._prefetch
+        if self._told != prefetch:
+            log.info("consumer.started", queue=self._queue, prefetch=prefetch)
+        self._told = prefetch
         return str(started.consumer_tag)
 
-    async def _until_there_is_room(self, lost: asyncio.Event, acks: Acks) -> None:
-        """See `set_prefetch`, which may be called meanwhile, too."""
-        while acks.unacked + self._prefetch > self._largest_prefetch * 1.5 and not lost.is_set():
-            self._flushed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._flushed.wait()
+    async def _until_another_prefetch(self, acks: Acks) -> None:
+        """Until another prefetch is wanted and there is room for it, see `set_prefetch`."""
+        while not self._may_change(acks):
+            self._stirred.clear()
+            await self._stirred.wait()
+
+    def _may_change(self, acks: Acks) -> bool:
+        if self._prefetch > self._begun_prefetch:
+            return acks.unacked <= self._prefetch
+        return self._prefetch < self._begun_prefetch
 
     async def _wait(
         self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, acks: Acks, consumer_tag: str
     ) -> Wait:
         """Wait while all is well."""
-        waits = [asyncio.create_task(event.wait()) for event in (lost, self._asked_anew)]
+        waits = [asyncio.create_task(wait) for wait in (lost.wait(), self._until_another_prefetch(acks))]
         try:
             while not (await asyncio.wait(waits, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                 delivered, self._delivered = self._delivered, False
@@ -192,7 +188,7 @@ class Consumer:
         finally:
             for wait in waits:
                 wait.cancel()
-        return Wait.LOST if lost.is_set() else Wait.ASKED_ANEW
+        return Wait.LOST if lost.is_set() else Wait.ANOTHER_PREFETCH
 
     async def _give_up_channel(self) -> None:
         if self._acks is not None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.broker import acks as acks_module
+from shared.broker.consumer import Consumer
 from shared.broker.gateway import Gateway
 from shared.broker.publisher import Publication, Publisher
 from shared.broker.topology import SEND_QUEUE, ExchangeName, Topology
@@ -67,7 +68,7 @@ async def test_it_takes_what_there_is_and_acks_what_is_settled(
     assert await is_empty(vhost.amqp_url)
 
 
-async def test_however_often_the_prefetch_is_changed_little_more_than_the_largest_is_in_hand(
+async def test_however_often_the_prefetch_is_changed_there_is_a_bound_to_what_is_in_hand(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
     # Given a consumer that holds all that it may
@@ -76,40 +77,68 @@ async def test_however_often_the_prefetch_is_changed_little_more_than_the_larges
     async with consuming(gateway, taker, prefetch=100, settles_the_rest=False) as consumer:
         await taker.until(set(range(100)))
 
-        # When the prefetch goes down to a half, then as many come more, although nothing was settled: once
-        for prefetch in (50, 100, 60, 100, 50):
+        # When half as much is wanted, then so many come on top of that, and once
+        for prefetch in (50, 100, 50, 100, 50):
             consumer.set_prefetch(prefetch)
             await taker.until(set(range(150)))
             await asyncio.sleep(0.2)
             assert len(taker.deliveries) == 150
 
-        # And when there is room for the prefetch again, then so many come, and no more
-        for delivery in taker.deliveries[:60]:
+        # And when more is wanted, then so many come as soon as no more than that is unacked
+        consumer.set_prefetch(100)
+        for delivery in taker.deliveries[:49]:
             delivery.settle()
         await consumer.flush_acks()
-        await taker.until(set(range(200)))
         await asyncio.sleep(0.2)
-        assert len(taker.deliveries) == 200
-
-        # And to twice as much it goes as soon as a half of that is free
-        for delivery in taker.deliveries[:100]:
-            delivery.settle()
+        assert len(taker.deliveries) == 150
+        taker.deliveries[49].settle()
         await consumer.flush_acks()
+        await taker.until(set(range(250)))
+        await asyncio.sleep(0.2)
+        assert len(taker.deliveries) == 250
+
+        # And to as much as is in hand it goes at once
         consumer.set_prefetch(200)
         await taker.until(set(range(400)))
-    assert await depth(vhost.amqp_url, SEND_QUEUE) == 300
+    assert await depth(vhost.amqp_url, SEND_QUEUE) == 350
 
 
-async def test_a_small_prefetch_is_not_held_up_by_what_a_large_one_has_left(
+async def test_a_small_prefetch_is_not_held_up_by_what_larger_ones_have_left(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
-    """As at a provider that turned slow: what is urgent comes beside what was taken before."""
-    await publish(publisher, range(110))
+    """As at a provider that turns slow: what is urgent comes beside what was taken before."""
+    await publish(publisher, range(160))
     taker = Taker()
     async with consuming(gateway, taker, prefetch=100) as consumer:
         await taker.until(set(range(100)))
+        consumer.set_prefetch(50)
+        await taker.until(set(range(150)))
         consumer.set_prefetch(10)
-        await taker.until(set(range(110)))
+        await taker.until(set(range(160)))
+
+
+async def test_one_that_waits_for_a_larger_prefetch_goes_on_meanwhile(
+    vhost: Vhost, gateway: Gateway, publisher: Publisher
+) -> None:
+    # Given a consumer of few with many in hand from before, which wants more than there is room for
+    await publish(publisher, range(105))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=100) as consumer:
+        await taker.until(set(range(100)))
+        consumer.set_prefetch(5)
+        await taker.until(set(range(105)))
+        consumer.set_prefetch(20)
+
+        # When one of the few is settled, then another one comes
+        taker.deliveries[-1].settle()
+        await publish(publisher, range(105, 106))
+        await eventually(lambda: flushed(consumer, taker, 106), "another one comes", within_s=30)
+
+
+async def flushed(consumer: Consumer, taker: Taker, count: int) -> bool:
+    """Whether so many are taken after acking; one that is stuck behind others is acked after a second."""
+    await consumer.flush_acks()
+    return len(taker.deliveries) == count
 
 
 async def test_one_that_takes_long_holds_up_nobody_behind_it(
