@@ -136,7 +136,7 @@ def _container_pids() -> dict[str, int]:
         return {}
     engine = docker.from_env()
     pids: dict[str, int] = {}
-    for container in engine.containers.list():
+    for container in engine.containers.list(ignore_removed=True):
         for name, image in IMAGES.items():
             if any(tag.startswith(image) for tag in container.image.tags):
                 pids[name] = int(engine.api.inspect_container(container.id)["State"]["Pid"])

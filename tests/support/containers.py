@@ -133,7 +133,7 @@ def _owner() -> dict[str, str]:
 
 def _remove_orphans(engine: docker.DockerClient) -> None:
     """Remove containers of test sessions of this machine that were killed before they could do it themselves."""
-    for container in engine.containers.list(all=True, filters={"label": OWNER_LABEL}):
+    for container in engine.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
         host, _, pid = container.labels[OWNER_LABEL].partition("/")
         if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
             with suppress(NotFound):  # another session was quicker
