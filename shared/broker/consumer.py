@@ -64,10 +64,10 @@ class Consumer:
     def set_prefetch(self, prefetch: int) -> None:
         """Change it. The broker holds a consumer to what it began with, so it begins anew, on the same channel.
 
-        To the new consumer the broker does not count what the old one has left. So a larger prefetch waits, and the old
-        consumer goes on, until no more than that is unacked. A smaller one waits for nothing, and comes on top: at a
-        provider that turns slow, what is urgent must not stand behind all that was taken before. However often it
-        changes, never is more unacked than three times the largest, if each smaller one is at most half of that before.
+        To the new consumer the broker does not count what the old one has left. So it waits, and the old consumer goes
+        on, until no more than the new prefetch is unacked. One of half as much, or less, waits for nothing and comes on
+        top: at a provider that turns slow, what is urgent must not stand behind all that was taken before. So however
+        often it changes, never is more unacked than three times the largest.
         """
         self._prefetch = prefetch
         self._stirred.set()
@@ -168,9 +168,9 @@ class Consumer:
             await self._stirred.wait()
 
     def _may_change(self, acks: Acks) -> bool:
-        if self._prefetch > self._begun_prefetch:
-            return acks.unacked <= self._prefetch
-        return self._prefetch < self._begun_prefetch
+        if self._prefetch == self._begun_prefetch:
+            return False
+        return 2 * self._prefetch <= self._begun_prefetch or acks.unacked <= self._prefetch
 
     async def _wait(
         self, lost: asyncio.Event, underlay: aiormq.abc.AbstractChannel, acks: Acks, consumer_tag: str
