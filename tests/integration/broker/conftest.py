@@ -62,7 +62,7 @@ async def nothing_dies_unheard() -> AsyncIterator[None]:
         return not [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]
 
     try:
-        await eventually(all_ended, "every task of the test has ended", within_s=5)
+        await eventually(all_ended, "every task of the test has ended", within_s=30)
         gc.collect()
         await asyncio.sleep(0)
         assert unheard == []

@@ -200,7 +200,7 @@ async def test_a_queue_of_another_form_in_the_way_is_reported_until_it_is_gone(v
         # When the queue is removed, then it goes on
         await delete(vhost.amqp_url, queue=SEND_QUEUE)
         await gateway.connection(within_s=20)
-        await eventually(lambda: asyncio.sleep(0, "up" in reports), "it is up", within_s=5)
+        await eventually(lambda: asyncio.sleep(0, "up" in reports), "it is up", within_s=30)
 
 
 @pytest.mark.parametrize("queue", [SEND_QUEUE, DEAD_QUEUE, WAKEUPS_QUEUE])

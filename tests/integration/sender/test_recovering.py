@@ -186,7 +186,7 @@ async def test_a_command_that_the_broker_delivers_again_recovers(world: Planting
     mailing_id = await world.mailing(on_unknown=OnUnknown.HOLD)
     message_id = await world.claimed(mailing_id, age_s=OUTLIVED_S)
     await world.command(message_id, mailing_id)
-    await eventually(lambda: world.reader.take("messages.send"), "the command is there", within_s=5)
+    await eventually(lambda: world.reader.take("messages.send"), "the command is there", within_s=30)
     await world.reader.close()
 
     await work_off(world, senders)
@@ -239,11 +239,11 @@ async def test_a_claim_that_was_lost_during_the_call_sends_the_command_to_be_jud
     await world.command(message_id, mailing_id)
 
     async with senders.one():
-        await eventually(lambda: _is_sending(world, message_id), "it is being sent", within_s=5, every_s=0.01)
+        await eventually(lambda: _is_sending(world, message_id), "it is being sent", within_s=30, every_s=0.01)
         await world.documents["messages"].update_one(
             {"_id": message_id}, {"$set": {"attempt": 2, "ambiguous": True, "claim.token": "another"}}
         )
-        await eventually(lambda: _called(control), "it was called", within_s=5)
+        await eventually(lambda: _called(control), "it was called", within_s=30)
     found = await world.found(message_id)
 
     assert (found["status"], found["claim"]["token"], found["attempts"]) == ("sending", "another", [])

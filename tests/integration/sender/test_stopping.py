@@ -96,7 +96,7 @@ async def test_a_stop_with_the_store_silent_ends_in_time_and_gives_every_command
 
     assert took_s < 4
     unsent = 600 - (await world.statuses(mailing_id)).get("sent", 0)
-    await eventually(lambda: _is_ready(world, unsent), f"{unsent} commands are back", within_s=5)
+    await eventually(lambda: _is_ready(world, unsent), f"{unsent} commands are back", within_s=30)
 
 
 @pytest.mark.parametrize("how", ["cut", "silence"])
