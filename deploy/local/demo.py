@@ -1,5 +1,6 @@
 """`make demo`: the whole system for one mailing, with data of its own that are thrown away."""
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 import pymongo
 
 from deploy.local.announcement import SystemEnded, announce, await_part, tail_of
-from deploy.local.choices import Choices, read_environment
+from deploy.local.choices import BadChoice, Choices, read_environment
 from deploy.local.interrupts import interrupt_on_signals, noted_signals
 from deploy.local.leftovers import AlreadyRunning, end_marked, only_run
 from deploy.local.plan import Plan, plan_system, throw_away
@@ -21,11 +22,16 @@ from deploy.local.ports import free_ports, refuse_taken
 from deploy.local.readiness import answers_ok
 from deploy.local.supervisor import Supervisor
 from deploy.trial.trial import TrialFailed, run_trial
+from shared.broker.gateway import Gateway
+from shared.broker.queues import QueueReader
+from shared.broker.topology import SEND_QUEUE
+from shared.errors import BrokerUnavailable
 from shared.runtime.settings import Settings
 
 FOLDER_PREFIX = "demo-"
 TRIAL_LIMIT_S = 150
 STORE_LIMIT_S = 5
+BROKER_LIMIT_S = 10
 INTERRUPTED = 130
 
 
@@ -40,10 +46,12 @@ def demo(data: Path, *, clients: int) -> int:
         Exit status: 0 only when audience, counts and ledger agree.
 
     Raises:
-        BadChoice, RabbitMissing, PortTaken: before anything was started.
+        BadChoice, RabbitMissing, PortTaken: before anything was started; the first also where others use the broker.
         SystemEnded: it did not come up, or the trial did not come to a verdict; the message says why.
     """
     choices, settings = _choose_ports(*read_environment())
+    if choices.amqp_url is not None:
+        asyncio.run(_refuse_used(choices.amqp_url))
     _remove_abandoned(data)
     interrupt_on_signals()
     try:
@@ -73,6 +81,20 @@ def _choose_ports(choices: Choices, settings: Settings) -> tuple[Choices, Settin
     }
     own = {"api_port": api, "scheduler_health_port": 0, "sender_health_port": 0}
     return choices.model_copy(update=ports), settings.model_copy(update=own)
+
+
+async def _refuse_used(amqp_url: str) -> None:
+    """Queues have fixed names: our senders, with a database of their own, would ack the commands of others."""
+    try:
+        async with Gateway(amqp_url, name="demo", report=lambda _: None) as gateway:
+            await gateway.connection(within_s=BROKER_LIMIT_S)
+            consumers = (await QueueReader(gateway).depth(SEND_QUEUE)).consumers
+    except BrokerUnavailable as error:
+        raise BadChoice(f"AMQP_URL: {error}") from error
+    if consumers:
+        raise BadChoice(
+            f"AMQP_URL: {consumers} consume {SEND_QUEUE} there; name a virtual host of its own, or unset it"
+        )
 
 
 def _hold_trial(supervisor: Supervisor, plan: Plan, *, clients: int) -> bool:

@@ -1,5 +1,6 @@
 """Given `make demo`, everything agrees and nothing is left; cut off or in trouble, nothing is left either."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +13,11 @@ import pytest
 from deploy.local.leftovers import end_marked, marked_processes
 from deploy.local.program import ROOT
 from deploy.local.readiness import wait_until
+from shared.broker.gateway import Gateway
+from shared.broker.queues import QueueReader
+from shared.broker.topology import SEND_QUEUE
+from tests.integration.broker.consuming import Taker, consuming
+from tests.support.eventually import eventually
 
 LIMIT_S = 150
 STOP_LIMIT_S = 60
@@ -83,6 +89,25 @@ def test_a_demo_that_is_interrupted_leaves_nothing(data: Path, number: signal.Si
     out, _ = demo.communicate(timeout=STOP_LIMIT_S)
     assert demo.returncode == 130, out
     assert marked_processes(folder) == []
+    assert folders(data) == []
+
+
+async def test_a_demo_on_a_virtual_host_that_others_use_starts_nothing(data: Path, vhost_amqp_url: str) -> None:
+    async with (
+        Gateway(vhost_amqp_url, name="others", report=lambda _: None) as gateway,
+        consuming(gateway, Taker()),
+    ):
+        reader = QueueReader(gateway)
+
+        async def is_consumed() -> bool:
+            return (await reader.depth(SEND_QUEUE)).consumers == 1
+
+        await eventually(is_consumed, "another sender consumes", within_s=30)
+        demo = start_demo(data, AMQP_URL=vhost_amqp_url)
+        out, _ = await asyncio.to_thread(demo.communicate, timeout=LIMIT_S)
+        await reader.close()
+    assert demo.returncode == 1
+    assert "AMQP_URL: 1 consume messages.send there" in out
     assert folders(data) == []
 
 
