@@ -47,14 +47,13 @@ class Consumer:
         self._gateway = gateway
         self._queue = queue
         self._prefetch = prefetch
-        self._begun_prefetch = 0  # what the present consumer was begun with
+        self._begun_prefetch = 0  # what the last consumer was begun with; 0 when that was lost
         self._on_delivery = on_delivery
         self._acks: Acks | None = None
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._stirred = asyncio.Event()  # another prefetch is wanted, or something was acked
         self._delivered = False  # anything, since it was last looked at
-        self._told: int | None = None  # prefetch with which the log says that it has begun; silence is not told
 
     @property
     def prefetch(self) -> int:
@@ -108,12 +107,12 @@ class Consumer:
         try:
             end = await self._consume_on(self._channel)
         except BrokerUnavailable:
-            self._told = None
+            self._begun_prefetch = 0
             await self._give_up_channel()
             raise
         await self._give_up_channel()
         if end is Wait.LOST:
-            self._told = None
+            self._begun_prefetch = 0
             log.warning("consumer.lost", queue=self._queue)
             # A queue that was deleted by hand is declared again before the next try.
             await self._gateway.declare_again()
@@ -153,12 +152,12 @@ class Consumer:
 
     async def _begin(self, underlay: aiormq.abc.AbstractChannel, acks: Acks) -> str:
         """Begin to consume with the prefetch that is wanted now; the consumer's tag."""
-        prefetch = self._begun_prefetch = self._prefetch
+        prefetch = self._prefetch
         await underlay.basic_qos(prefetch_count=prefetch)
         started = await underlay.basic_consume(self._queue, self._take_over(acks))
-        if self._told != prefetch:
+        if prefetch != self._begun_prefetch:  # a new beginning after silence is not told
             log.info("consumer.started", queue=self._queue, prefetch=prefetch)
-        self._told = prefetch
+        self._begun_prefetch = prefetch
         return str(started.consumer_tag)
 
     async def _until_another_prefetch(self, acks: Acks) -> None:

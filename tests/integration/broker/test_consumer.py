@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -68,15 +69,22 @@ async def test_it_takes_what_there_is_and_acks_what_is_settled(
     assert await is_empty(vhost.amqp_url)
 
 
+@asynccontextmanager
+async def holding(
+    gateway: Gateway, publisher: Publisher, *, of: int, settles_the_rest: bool = True
+) -> AsyncIterator[tuple[Taker, Consumer]]:
+    """A consumer that holds 100 of so many, all that it may."""
+    await publish(publisher, range(of))
+    taker = Taker()
+    async with consuming(gateway, taker, prefetch=100, settles_the_rest=settles_the_rest) as consumer:
+        await taker.until(set(range(100)))
+        yield taker, consumer
+
+
 async def test_however_often_the_prefetch_is_changed_there_is_a_bound_to_what_is_in_hand(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
-    # Given a consumer that holds all that it may
-    await publish(publisher, range(400))
-    taker = Taker()
-    async with consuming(gateway, taker, prefetch=100, settles_the_rest=False) as consumer:
-        await taker.until(set(range(100)))
-
+    async with holding(gateway, publisher, of=400, settles_the_rest=False) as (taker, consumer):
         # When half as much is wanted, then so many come on top of that, and once
         for prefetch in (50, 100, 50, 100, 50):
             consumer.set_prefetch(prefetch)
@@ -107,10 +115,7 @@ async def test_a_small_prefetch_is_not_held_up_by_what_larger_ones_have_left(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
     """As at a provider that turns slow: what is urgent comes beside what was taken before."""
-    await publish(publisher, range(160))
-    taker = Taker()
-    async with consuming(gateway, taker, prefetch=100) as consumer:
-        await taker.until(set(range(100)))
+    async with holding(gateway, publisher, of=160) as (taker, consumer):
         consumer.set_prefetch(50)
         await taker.until(set(range(150)))
         consumer.set_prefetch(10)
@@ -121,10 +126,7 @@ async def test_one_that_waits_for_a_larger_prefetch_goes_on_meanwhile(
     vhost: Vhost, gateway: Gateway, publisher: Publisher
 ) -> None:
     # Given a consumer of few with many in hand from before, which wants more than there is room for
-    await publish(publisher, range(105))
-    taker = Taker()
-    async with consuming(gateway, taker, prefetch=100) as consumer:
-        await taker.until(set(range(100)))
+    async with holding(gateway, publisher, of=105) as (taker, consumer):
         consumer.set_prefetch(5)
         await taker.until(set(range(105)))
         consumer.set_prefetch(20)
